@@ -29,7 +29,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """A Python callable asked to be tried later, in `delay_ms` if it said so. (A command does it by exit 75: Exited.)"""
+    """A Python callable asked to be tried later, in `delay_ms` if it said so. (Commands do it by exit 75.)"""
 
     delay_ms: int | None = None
 
@@ -43,7 +43,7 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class NeverStarted:
-    """It could not be started: no such file, bad cwd, a placeholder without a value. Trying again would change nothing."""
+    """It could not be started (no such file, bad cwd, no value for a placeholder); a retry would change nothing."""
 
     reason: str
 
