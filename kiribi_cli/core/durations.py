@@ -44,7 +44,7 @@ def duration_ms(text: str, *, bare: bool = False) -> int:
         raise _bad(f'"{text}" is not a duration', "90s, 2h30m or 1d (units ms s m h d w, the largest first)")
     parts = {unit: count for unit, count in match.groupdict().items() if count}
     # Rounding once per part keeps "0.1s" at 100 and "1.5h" exact; what is longer than 15 digits is no duration.
-    total = sum(round(float(count[:16]) * UNITS_MS[unit]) for unit, count in parts.items())
+    total: int = sum(round(float(count[:16]) * UNITS_MS[unit]) for unit, count in parts.items())
     if total > LONGEST_MS:
         raise _bad(f'"{text}" is longer than a hundred years', "90s, 2h30m or 1d")
     return total

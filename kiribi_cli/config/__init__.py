@@ -1,0 +1,1 @@
+"""jobs.toml: found, read, checked, and turned into definitions."""
