@@ -19,8 +19,8 @@ class Hands:
     ) -> Self:
         """Start a launcher. At most `slots` attempts run at once (None: all), further ones wait in the hands in order.
 
-        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log. The launcher listens
-        at `path` for a later `attach`. Both folders must exist, with absolute paths.
+        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log. The
+        launcher listens at `path` for a later `attach`. Both folders must exist, with absolute paths.
         """
         raise NotImplementedError
 

@@ -41,11 +41,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """As whom a process runs: numbers only, looked up by the brain."""
+    """As whom a process runs, looked up by the brain."""
 
     uid: int
     gid: int
     groups: tuple[int, ...]
+    name: str
+    home: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Base:
 class Launch:
     """Everything needed to run one attempt. `argv[0]` is what the program sees, `program` the file that is executed.
 
-    For a Python callable both are empty. `env` comes on top of the base's.
+    For a Python callable `program` is empty. `env` comes on top of the base's.
     """
 
     attempt_id: int
@@ -135,5 +137,5 @@ class Place:
     interpreter: str
     config_path: str | None = None
     db_path: str | None = None
-    # Bases already composed, by definition name, so that an attempt costs no composition: see prepare.py.
-    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    # What was composed before, so that an attempt of a known definition costs no composition: see prepare.py.
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -1,10 +1,165 @@
 """From a definition and a claimed job to a Launch: argv, environment, folder, program. Starts nothing."""
 
+import json
+import os
+import signal
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
 from kiribi_cli.core.definition import Definition
-from kiribi_cli.core.outcome import Ended
-from kiribi_cli.runner.launch import Launch, Place, Work
+from kiribi_cli.core.outcome import Ended, NeverStarted
+from kiribi_cli.core.placeholders import MissingValueError, fill_argv
+from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, of_attempt, reserved
+from kiribi_cli.runner.launch import Base, Launch, Place, Work
+
+_KNOWN_MAX = 512
 
 
 def prepare(definition: Definition, work: Work, place: Place) -> Launch | Ended:
     """Make the Launch of an attempt, or the Ended (NeverStarted) that says why there is none."""
-    raise NotImplementedError
+    try:
+        return _launch(definition, work, place)
+    except (CannotPrepareError, MissingValueError) as error:
+        return Ended(work.attempt_id, NeverStarted(str(error)))
+
+
+def find_program(name: str, *, cwd: str, path: str) -> str:
+    """Find the file to execute: with a slash relative to `cwd`, else on `path`. Raises CannotPrepareError."""
+    if "/" in name:
+        return _runnable(os.path.join(cwd, name), name)  # noqa: PTH118  (per attempt; pathlib costs ten times as much)
+    for folder in path.split(os.pathsep):
+        candidate = os.path.join(cwd, folder, name)  # noqa: PTH118  (as above)
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112  (as above)
+            return candidate
+    raise CannotPrepareError(f"{name!r} was not found on the job's PATH ({path})")
+
+
+def _launch(definition: Definition, work: Work, place: Place) -> Launch:
+    payload = None if work.payload is None else json.loads(work.payload)
+    extra = {name: value for name, value in work.env.items() if not reserved(name)}
+    base = _base(definition, work, place)
+    if not os.path.isdir(base.cwd):  # noqa: PTH112  (per attempt)
+        raise CannotPrepareError(f"the folder {base.cwd} does not exist")
+    program, argv = "", ("python", definition.python)
+    if definition.kind == "python":
+        # Children are pooled by environment: a job that brings its own gets a child of its own.
+        base = _kept(replace(base, env=tuple((dict(base.env) | extra).items())), place) if extra else base
+        extra = {}
+    else:
+        argv = _argv(definition, work, payload)
+        program = find_program(argv[0], cwd=base.cwd, path=_path(base, extra))
+    return Launch(
+        attempt_id=work.attempt_id,
+        job_id=work.job_id,
+        base=base,
+        program=program,
+        argv=argv,
+        env=extra | of_attempt(work, payload),
+        payload=work.payload,
+        stdin=_stdin(definition, work),
+        timeout_ms=work.timeout_ms,
+        earlier=work.earlier,
+    )
+
+
+def _base(definition: Definition, work: Work, place: Place) -> Base:
+    known = place.known.get(definition.name)
+    # A file of variables may change between two attempts, and is read again for each.
+    if known is not None and known[0] is definition and known[1] == work.cwd and not definition.env_file:
+        return known[2]  # type: ignore[no-any-return]
+    base = _kept(_composed(definition, work, place), place)
+    place.known[definition.name] = (definition, work.cwd, base)
+    return base
+
+
+def _composed(definition: Definition, work: Work, place: Place) -> Base:
+    identity = look_up(definition.user, definition.group)
+    env = compose(definition, identity, place)
+    folder = str(Path(place.config_path).parent) if place.config_path else "/"
+    cwd = work.cwd or definition.cwd or folder
+    base = Base(
+        env=tuple(env.items()),
+        cwd=cwd,
+        umask=definition.umask,
+        nice=definition.nice,
+        limits=definition.limits,
+        identity=identity,
+        stop_signal=_signal_number(definition.stop_signal),
+        kill_after_ms=definition.kill_after_ms,
+        adopt=definition.on_worker_death == "adopt",
+        result=definition.result,
+        result_max=definition.result_max,
+        log_max=definition.log_max,
+    )
+    if definition.kind != "python":
+        return base
+    path = env.get("PATH", os.defpath)
+    interpreter = find_program(definition.interpreter or place.interpreter, cwd=cwd, path=path)
+    return replace(base, python=definition.python, interpreter=interpreter, reuse=definition.reuse)
+
+
+def _kept(base: Base, place: Place) -> Base:
+    """Give the equal Base that was made before, if any: the hands know a Base by its identity."""
+    if len(place.known) > _KNOWN_MAX:
+        place.known.clear()
+    return place.known.setdefault(base, base)  # type: ignore[no-any-return]
+
+
+def _argv(definition: Definition, work: Work, payload: Any) -> tuple[str, ...]:
+    if work.argv is not None:
+        return work.argv
+    if definition.kind == "shell":
+        return (*definition.shell_bin, definition.shell)
+    if definition.adhoc or not any("{" in element for element in definition.command):
+        return definition.command
+    values = {"payload": payload, "job": _job(work), "schedule": _schedule(work)}
+    return (definition.command[0], *fill_argv(definition.command[1:], values))
+
+
+def _job(work: Work) -> dict[str, Any]:
+    return {
+        "id": work.job_id,
+        "name": work.job,
+        "queue": work.queue,
+        "attempt": work.attempt,
+        "max_attempts": work.max_attempts,
+        "tags": list(work.tags),
+    }
+
+
+def _schedule(work: Work) -> dict[str, str]:
+    at_ms = work.run_at if work.scheduled_for is None else work.scheduled_for
+    at = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(work.timezone))
+    return {"name": work.schedule, "at": at.isoformat(), "day": at.date().isoformat()}
+
+
+def _stdin(definition: Definition, work: Work) -> Literal["payload", "null", "inherit"]:
+    if work.stdin == "inherit":
+        return "inherit"
+    return "payload" if work.payload is not None and definition.stdin == "json" else "null"
+
+
+def _path(base: Base, extra: dict[str, str]) -> str:
+    if "PATH" in extra:
+        return extra["PATH"]
+    return next((value for name, value in base.env if name == "PATH"), os.defpath)
+
+
+def _signal_number(name: str) -> int:
+    try:
+        return int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"])
+    except KeyError as error:
+        raise CannotPrepareError(f"there is no signal {name!r} on this machine") from error
+
+
+def _runnable(path: str, name: str) -> str:
+    if not os.path.exists(path):  # noqa: PTH110  (per attempt)
+        raise CannotPrepareError(f"{name} does not exist")
+    if os.path.isdir(path):  # noqa: PTH112  (per attempt)
+        raise CannotPrepareError(f"{name} is a folder")
+    if not os.access(path, os.X_OK):
+        raise CannotPrepareError(f"{name} is not executable")
+    return path
