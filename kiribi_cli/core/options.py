@@ -6,9 +6,9 @@ comes back byte for byte. Loads nothing at import: `kiribi enqueue` comes throug
 
 try:
     # The json package loads re; the C function underneath is all that is needed.
-    from _json import encode_basestring_ascii as quoted
+    from _json import encode_basestring_ascii
 except ImportError:
-    from json.encoder import py_encode_basestring_ascii as quoted  # type: ignore[no-redef,unused-ignore]
+    from json.encoder import py_encode_basestring_ascii as encode_basestring_ascii
 
 TYPE_CHECKING = False  # typing costs 3 ms
 if TYPE_CHECKING:
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     from kiribi_cli.core.definition import Backoff
     from kiribi_cli.core.job import Options
+
+
+def quoted(text: str) -> str:
+    """Write text as a JSON string in plain ASCII, halves of surrogate pairs included.
+
+    >>> quoted("é")
+    '"\\\\u00e9"'
+    """
+    return encode_basestring_ascii(text)
 
 
 def options_text(options: "Options") -> str | None:
