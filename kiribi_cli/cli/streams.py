@@ -1,0 +1,36 @@
+"""The three standard streams: open before anything else opens a file, never an encoding error, full and closed told apart."""
+
+import os
+import sys
+from contextlib import suppress
+
+
+def guard() -> None:
+    """Fill descriptors 0, 1, 2 that the caller has closed, and make every character printable.
+
+    Without this the database would become descriptor 1 of `kiribi ... >&-`, and jobs would print into it.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            # Undecodable names and symbols that an ASCII terminal lacks become \x.. and \u....: ugly but true.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Write out stdout, so that a full disk or a closed pipe is noticed while it can still be an exit code."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def abandon() -> None:
+    """Point stdout at nothing, so that the interpreter does not complain about what it can no longer write."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    # A stream without a descriptor (a test's) has nothing to complain about.
