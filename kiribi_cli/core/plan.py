@@ -96,11 +96,17 @@ def new_job(
     }
     if plan["expires_ms"] is not None:
         job["expires_at"] = job["run_at"] + plan["expires_ms"]
-    if plan["unique"] is not None and key is not None:
+    return job if key is None else with_key(job, plan, key)
+
+
+def with_key(job: "NewJob", plan: "Plan", key: str) -> "NewJob":
+    """Make the row the holder of a unique key; the plan must be unique."""
+    if plan["unique"] is not None:
         from kiribi_cli.core.unique import unique_hash
 
         _, job["unique_until"], job["on_conflict"] = plan["unique"]
         job["unique_key"] = key
+        # One name for all ad-hoc jobs: theirs are labels.
         job["unique_hash"] = unique_hash("" if plan["adhoc"] else plan["job"], key)
     return job
 

@@ -1,0 +1,203 @@
+"""From what a person asks for to rows: which definition with which changes, checked before anything is written."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Literal
+
+from kiribi_cli.actions.request import Request, changed, checked_name, given_key, usage, when_of
+from kiribi_cli.config.model import Config
+from kiribi_cli.core import payload as payloads
+from kiribi_cli.core.definition import Definition
+from kiribi_cli.core.job import NewJob
+from kiribi_cli.core.options import with_command
+from kiribi_cli.core.params import Check, check_for, declared_types, merge
+from kiribi_cli.core.placeholders import MissingValueError, fill, fill_argv
+from kiribi_cli.core.plan import Plan, label, new_job, plan_of, with_key
+from kiribi_cli.errors import Code, KiribiError
+
+Maker = Callable[[str | bytes | None, str | None], NewJob]
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A key this long says nothing to a reader any more; its hash tells jobs apart just as well.
+_KEY_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, from where: `by` is user@host; `parent` the job inside which the request was made."""
+
+    kind: Literal["cli", "batch", "run"]
+    by: str
+    parent: int | None
+    cwd: str
+    environ: Mapping[str, str]
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A request without its payload, read and checked once: makes any number of jobs."""
+
+    definition: Definition
+    plan: Plan
+    check: Check
+    # A key from the command line, literal; else the definition's, filled in per job.
+    key: str | None
+    when: Callable[[int], int | None]
+    caller: Caller
+
+    def job(self, payload: str | bytes | None, *, now: int) -> NewJob:
+        """Check a payload and make its row; raises KiribiError(PAYLOAD)."""
+        return self.maker(now)(payload, self.key)
+
+    def maker(self, now: int) -> Maker:
+        """Give what makes the rows of one moment: what they share is worked out once."""
+        check, needs, origin, plan, run_at = self.check, self.plan["needs"], self.caller.kind, self.plan, self.when(now)
+        by, parent, keyed = self.caller.by, self.caller.parent, self.plan["unique"] is not None
+        # New rows are copies, because a batch makes them by the hundred thousand.
+        row = new_job(plan, None, None, now=now, run_at=run_at, origin_kind=origin, origin_by=by, parent=parent)
+
+        def make(payload: str | bytes | None, key: str | None) -> NewJob:
+            text, value = check(payload)
+            for path, spread in needs:
+                _check_need(self.definition.name, path, value, spread=spread)
+            job = row.copy()
+            job["payload"] = text
+            return with_key(job, plan, self._filled(value) if key is None else key) if keyed else job
+
+        return make
+
+    def _filled(self, value: Any) -> str:
+        unique = self.definition.unique
+        if unique is None or unique.key is None:
+            return _canonical(value)
+        try:
+            return fill(unique.key, {"payload": value})
+        except MissingValueError as missing:
+            raise _no_value(self.definition.name, missing.reason) from None
+
+
+class Recipes:
+    """Reads requests against jobs.toml, one after the other, and keeps what is costly about a definition."""
+
+    def __init__(self, config: Config, caller: Caller) -> None:
+        self._config = config
+        self._caller = caller
+        self._checks: dict[str, Check] = {}
+
+    def of(self, request: Request) -> Recipe:
+        """Read a request; raises KiribiError for everything in it that cannot be."""
+        definition = changed(_settled(request, self._config, self._caller), request)
+        plan = plan_of(definition)
+        if request.command:
+            env = _environment(request.env, self._caller.environ)
+            plan["options"] = with_command(plan["options"], request.command, _folder(request, self._caller), env)
+        elif request.env or request.cwd or request.name:
+            option = "--env" if request.env else "--cwd" if request.cwd else "--name"
+            raise usage(f"{option} is for commands after --; {request.job} is a definition", "set it in jobs.toml")
+        when = when_of(request, self._caller.zone)
+        return Recipe(definition, plan, self._check(definition), given_key(request), when, self._caller)
+
+    def _check(self, definition: Definition) -> Check:
+        if definition.adhoc:
+            return check_for(definition)
+        if (check := self._checks.get(definition.name)) is None:
+            check = self._checks[definition.name] = check_for(definition)
+        return check
+
+
+def payload_text(
+    definition: Definition, given: str | bytes | None, words: tuple[str, ...], read: Callable[[str], str]
+) -> str | bytes | None:
+    """Put KEY=VALUE words over the payload that was given. `read` returns the text of a file that a word names."""
+    if not words:
+        return given
+    text = given.decode("utf-8", "surrogateescape") if isinstance(given, bytes) else given
+    return merge(text, words, declared_types(definition), read, max_bytes=definition.payload_max)
+
+
+def find_definition(config: Config, name: str) -> Definition:
+    """Look a definition up; raises NOT_FOUND with the nearest name."""
+    if (definition := config.definitions.get(name)) is not None:
+        return definition
+    from difflib import get_close_matches
+
+    shown = payloads.shown(name)
+    hint = f"to enqueue a command put -- before it: kiribi enqueue -- {shown}"
+    if config.path is None:
+        sentence = f'no job definition "{shown}": there is no jobs.toml here or above'
+        raise KiribiError(Code.NOT_FOUND, sentence, hint=f"kiribi init writes one; {hint}")
+    near = get_close_matches(name, list(config.definitions), n=1)
+    suggestion = f'. Did you mean "{near[0]}"?' if near else ""
+    sentence = f'no job definition "{shown}" in {config.path}{suggestion}'
+    raise KiribiError(Code.NOT_FOUND, sentence, hint=f"kiribi def ls lists them; {hint}")
+
+
+def _settled(request: Request, config: Config, caller: Caller) -> Definition:
+    """The definition in its queue: the queue is settled first, because its defaults count."""
+    if request.command:
+        if not request.command[0]:
+            raise usage("the command is empty", "kiribi enqueue -- sleep 10")
+        name = label(request.command[0]) if request.name is None else checked_name(request.name)
+        definition = config.adhoc(name, request.command, request.cwd or caller.cwd)
+    else:
+        definition = find_definition(config, request.job or "")
+    if request.queue is None:
+        return definition
+    _check_queue(config, request.queue)
+    return config.effective(definition, request.queue)
+
+
+def _check_queue(config: Config, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise usage(f'"{payloads.shown(name)}" is no name for a queue', "a letter, then letters, digits, - and _")
+    known = {*config.queues, *(definition.queue for definition in config.definitions.values())}
+    if config.path is None or name in known:
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=1)
+    suggestion = f'. Did you mean "{near[0]}"?' if near else ""
+    sentence = f'no queue "{name}" in {config.path}{suggestion}'
+    raise KiribiError(Code.NOT_FOUND, sentence, hint=f"declare it there: [queues.{name}]")
+
+
+def _canonical(value: Any) -> str:
+    """One text for all payloads that are equal, whatever the order of their keys."""
+    from hashlib import sha256
+    from json import dumps
+
+    text = dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text if len(text) <= _KEY_SHOWN else f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def _check_need(name: str, path: tuple[str, ...], value: Any, *, spread: bool) -> None:
+    element = "{" + ".".join(("payload", *path)) + ("...}" if spread else "}")
+    try:
+        fill_argv([element], {"payload": value})
+    except MissingValueError as missing:
+        raise _no_value(name, missing.reason) from None
+
+
+def _no_value(name: str, reason: str) -> KiribiError:
+    return KiribiError(Code.PAYLOAD, f"the payload of {name}: {reason}", hint=f"kiribi def show {name}")
+
+
+def _environment(words: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str] | None:
+    env = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not _VARIABLE.fullmatch(name):
+            raise usage(f'--env: "{payloads.shown(name)}" is no name for a variable', "--env NAME or --env NAME=VALUE")
+        if not equals and name not in environ:
+            raise usage(f"--env {name}: there is no such variable here", f"--env {name}=VALUE")
+        env[name] = value if equals else environ[name]
+    return env or None
+
+
+def _folder(request: Request, caller: Caller) -> str:
+    return os.path.normpath(os.path.join(caller.cwd, request.cwd)) if request.cwd else caller.cwd  # noqa: PTH118
