@@ -214,6 +214,15 @@ def set_members(text: str, members: "Mapping[str, str]") -> str:
     return f"{head}{comma}{added}{text[closing:]}"
 
 
+def member(text: str, key: str) -> str | None:
+    """Give the text of a top-level member of an object, byte for byte; None without it. `text` has passed `parse`.
+
+    >>> member('{"a": 1.00, "b": null}', "a")
+    '1.00'
+    """
+    return next((text[start:end] for name, start, end in _members(text) if name == key), None)
+
+
 def _members(text: str) -> "list[tuple[str, int, int]]":
     """Find the top-level members of an object: key, where its value starts and ends."""
     found = []
