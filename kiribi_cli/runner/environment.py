@@ -1,16 +1,16 @@
-"""The environment of a job: what it inherits, what its definition names, and the KIRIBI_ variables (jobs-toml.md, 5 and 7.1)."""
+"""The environment of a job: inherited, named by its definition, and the KIRIBI_ variables (jobs-toml.md, 5 and 7.1)."""
 
 import grp
 import os
 import pwd
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from kiribi_cli.core.definition import Definition
+from kiribi_cli.core.instant import rfc3339
 from kiribi_cli.core.placeholders import fill, text_of
 from kiribi_cli.runner.launch import Identity, Place, Work
 
@@ -18,12 +18,9 @@ from kiribi_cli.runner.launch import Identity, Place, Work
 DOOR_MAX = 65_536
 
 # Ours alone: a worker that was itself started by a job must not pass that job's values on.
-_RESERVED = frozenset(
-    f"KIRIBI_{name}"
-    for name in (
-        "JOB JOB_ID QUEUE ATTEMPT ATTEMPT_ID ATTEMPTS_LEFT MAX_ATTEMPTS SCHEDULED_FOR DEADLINE FLOW_ID STEP HOOK "
-        "CONFIG DB PAYLOAD PAYLOAD_FILE RESULT_FILE PROGRESS_FILE"
-    ).split()
+_RESERVED = re.compile(
+    r"KIRIBI_(JOB|JOB_ID|QUEUE|ATTEMPT|ATTEMPT_ID|ATTEMPTS_LEFT|MAX_ATTEMPTS|SCHEDULED_FOR|DEADLINE|FLOW_ID|STEP|HOOK"
+    r"|CONFIG|DB|PAYLOAD|PAYLOAD_FILE|RESULT_FILE|PROGRESS_FILE|ARG_.*)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -58,7 +55,7 @@ def of_attempt(work: Work, payload: Any) -> dict[str, str]:
         "KIRIBI_MAX_ATTEMPTS": str(work.max_attempts),
     }
     if work.scheduled_for is not None:
-        env["KIRIBI_SCHEDULED_FOR"] = _rfc3339(work.scheduled_for)
+        env["KIRIBI_SCHEDULED_FOR"] = rfc3339(work.scheduled_for)
     if work.payload is not None:
         if len(work.payload.encode("utf-8", "surrogatepass")) <= DOOR_MAX:
             env["KIRIBI_PAYLOAD"] = work.payload
@@ -68,7 +65,7 @@ def of_attempt(work: Work, payload: Any) -> dict[str, str]:
 
 def reserved(name: str) -> bool:
     """Tell whether a variable is set by kiribi alone."""
-    return name.startswith("KIRIBI_") and (name in _RESERVED or name.startswith("KIRIBI_ARG_"))
+    return name.startswith("KIRIBI_") and _RESERVED.fullmatch(name) is not None
 
 
 def argument_name(key: str) -> str:
@@ -88,7 +85,7 @@ def look_up(user: str | None, group: str | None) -> Identity | None:
         person = _person(user)
         gid = person.pw_gid if group is None else _gid(group)
     except KeyError as error:
-        what = "user" if group is None or user is not None and error.args[0] == user else "group"
+        what = "user" if group is None or (user is not None and error.args[0] == user) else "group"
         raise CannotPrepareError(f"there is no {what} {error.args[0]!r} on this machine") from error
     if os.geteuid() != 0 and (person.pw_uid, gid) != (os.geteuid(), os.getegid()):
         raise CannotPrepareError(f"to run as {user or group} needs a worker started as root")
@@ -160,7 +157,3 @@ def _gid(group: str) -> int:
             return int(group)
         raise KeyError(group) from None
 
-
-def _rfc3339(at_ms: int) -> str:
-    at = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

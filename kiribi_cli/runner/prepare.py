@@ -43,7 +43,8 @@ def _launch(definition: Definition, work: Work, place: Place) -> Launch:
     base = _base(definition, work, place)
     if not os.path.isdir(base.cwd):  # noqa: PTH112  (per attempt)
         raise CannotPrepareError(f"the folder {base.cwd} does not exist")
-    program, argv = "", ("python", definition.python)
+    program = ""
+    argv: tuple[str, ...] = ("python", definition.python)
     if definition.kind == "python":
         # Children are pooled by environment: a job that brings its own gets a child of its own.
         base = _kept(replace(base, env=tuple((dict(base.env) | extra).items())), place) if extra else base
