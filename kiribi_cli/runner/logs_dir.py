@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiribi_cli.runner.log import TAIL_FILES, tail_path
+
+# The log itself, packed, and the parts of a tail that was never joined to it.
+_SUFFIXES = ("", ".gz", *(tail_path("", turn) for turn in range(TAIL_FILES)))
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
@@ -59,7 +64,8 @@ def delete_logs(logs: Path, attempt_ids: Sequence[int]) -> int:
 def enforce_total(logs: Path, total: int, can_go: Callable[[int], bool]) -> Trimmed:
     """Delete the oldest logs until all of them together take at most `total` bytes.
 
-    `can_go` is asked by attempt id, oldest first, and only for logs that are too much: a job that is not finished keeps its logs.
+    `can_go` is asked by attempt id, oldest first, and only for logs that are too much: a job that is not finished
+    keeps its logs.
     """
     files = sorted(log_files(logs), key=lambda file: (file.attempt_id, file.path.name))
     excess = sum(file.size for file in files) - total
@@ -101,7 +107,7 @@ def compress_old(logs: Path, *, before: int, running: frozenset[int], at_most: i
 
 
 def _paths(logs: Path, attempt: int) -> Iterator[Path]:
-    yield from (logs / f"{attempt}{suffix}" for suffix in ("", ".gz"))
+    yield from (logs / f"{attempt}{suffix}" for suffix in _SUFFIXES)
 
 
 def _delete(path: Path) -> int:

@@ -1,0 +1,1 @@
+"""What a person can ask for. Prints nothing; used by cli/ and later by web/ alike."""
