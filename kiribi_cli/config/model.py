@@ -14,6 +14,9 @@ from kiribi_cli.core.definition import Definition, Limits, Retention
 # One table of settings, typed: fields of Definition to values. `env`, `limits` and `retention` are mappings themselves.
 Layer = Mapping[str, Any]
 
+# What changes when a file or folder does: device, inode, size, mtime_ns, ctime_ns.
+Stamp = tuple[int, int, int, int, int]
+
 EMPTY: Layer = MappingProxyType({})
 MERGED = ("env", "limits", "retention")
 BUILT_IN_FAIL_CODES = frozenset({64, 65, 77, 78})
@@ -38,7 +41,7 @@ class Queue:
 
     name: str
     concurrency: int | None = None
-    settings: Layer = EMPTY
+    settings: Layer = field(default_factory=dict)
     declared: bool = False
 
 
@@ -86,7 +89,7 @@ class FailureRate:
 class Health:
     """Pairs are (warning, critical). `expect`: name to the longest time without a completed job."""
 
-    expect: Mapping[str, int] = MappingProxyType({})
+    expect: Mapping[str, int] = field(default_factory=dict)
     schedule_late: Literal["critical", "warning", "none"] = "critical"
     no_worker_ms: int | None = 600_000
     oldest_pending_ms: tuple[int, int] = (300_000, 1_800_000)
@@ -104,7 +107,7 @@ class Config:
 
     path: Path | None = None
     sources: tuple[Source, ...] = ()
-    definitions: Mapping[str, Definition] = MappingProxyType({})
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
     queues: Mapping[str, Queue] = field(default_factory=lambda: with_standing_queues({}))
     worker: Worker = Worker()
     logs: Logs = Logs()
@@ -115,9 +118,11 @@ class Config:
     durability: Literal["full", "normal"] = "full"
     timezone: str | None = None
     web: Web = Web()
-    health: Health = Health()
-    defaults: Layer = EMPTY
-    job_layers: Mapping[str, Layer] = MappingProxyType({})
+    health: Health = field(default_factory=Health)
+    defaults: Layer = field(default_factory=dict)
+    job_layers: Mapping[str, Layer] = field(default_factory=dict)
+    # Every file and folder that was looked at, with its stamp from before it was read (None: it was not there).
+    inputs: Mapping[str, "Stamp | None"] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -138,6 +143,10 @@ class Config:
             own: Layer = {"command": definition.command, "cwd": definition.cwd, "max_attempts": 1}
             return replace(self._built(definition.name, "command", own, queue=queue), adhoc=True)
         return self._built(definition.name, definition.kind, self.job_layers[definition.name], queue=queue)
+
+    def definition(self, name: str, kind: str) -> Definition:
+        """Build a definition from the layers, in its own queue."""
+        return self._built(name, kind, self.job_layers[name], queue=None)
 
     def layers(self, own: Layer, queue: str | None) -> list[tuple[str, Layer]]:
         """Name the layers of a definition, weakest first: "built-in", "[defaults]", "[queues.X]", "own"."""

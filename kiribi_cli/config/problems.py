@@ -30,6 +30,8 @@ class Problem:
     column: int = 1
     # True for what depends on this machine now (a missing env_file, an extra): `check` tells, `read` lets it pass.
     here_only: bool = False
+    # True if the key is what is wrong, not its value: line and column are then the key's.
+    at_key: bool = False
 
     @property
     def dotted(self) -> str:
@@ -39,6 +41,8 @@ class Problem:
     @property
     def where(self) -> str:
         """What stands before the message: the path, less the key that the message names itself."""
+        if self.message.startswith("["):
+            return ""
         if self.code in NAMES_ITS_KEY:
             return Problem(self.severity, self.code, self.path[:-1], "").dotted
         return self.dotted

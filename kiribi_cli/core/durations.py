@@ -13,7 +13,7 @@ UNITS_MS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s":
 # A century. Longer is a slip of the finger, and sums with it must fit the database's integers.
 LONGEST_MS = 36_525 * 86_400_000
 
-_UNITS_BYTES = {"b": 1} | {
+_UNITS_BYTES: dict[str, int] = {"b": 1} | {
     f"{letter}{infix}b": base**power
     for infix, base in (("", 1000), ("i", 1024))
     for power, letter in enumerate("kmgt", start=1)
@@ -42,9 +42,9 @@ def duration_ms(text: str, *, bare: bool = False) -> int:
     match = _DURATION.fullmatch(word)
     if not match or not word:
         raise _bad(f'"{text}" is not a duration', "90s, 2h30m or 1d (units ms s m h d w, the largest first)")
-    parts = {unit: count for unit, count in match.groupdict().items() if count}
+    parts: dict[str, str] = {unit: count for unit, count in match.groupdict().items() if count}
     # Rounding once per part keeps "0.1s" at 100 and "1.5h" exact; what is longer than 15 digits is no duration.
-    total: int = sum(round(float(count[:16]) * UNITS_MS[unit]) for unit, count in parts.items())
+    total = sum(round(float(count[:16]) * UNITS_MS[unit]) for unit, count in parts.items())
     if total > LONGEST_MS:
         raise _bad(f'"{text}" is longer than a hundred years', "90s, 2h30m or 1d")
     return total
