@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import shlex
-import sqlite3
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
