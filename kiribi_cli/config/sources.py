@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kiribi_cli.config.cache import stamp
 from kiribi_cli.config.discover import check_trusted
 from kiribi_cli.config.forms import Place
 from kiribi_cli.config.model import Source, Stamp
@@ -47,18 +48,9 @@ def load(path: Path, text: str | None, *, walked: bool) -> Files:
     return files
 
 
-def stamp(path: str | Path) -> Stamp | None:
-    """Read what changes when a file or folder does; None if it is not there."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  (also asked for str)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
 def read_text(files: Files, path: Path) -> str:
     """Read a file, stamped first. Raises OSError and UnicodeDecodeError."""
-    files.inputs.setdefault(str(path), stamp(path))
+    files.inputs.setdefault(str(path), stamp(str(path)))
     return path.read_bytes().decode()
 
 
@@ -120,10 +112,10 @@ def _expand(files: Files, folder: Path, pattern: str) -> list[Path]:
         if not _is_glob(part):
             found = [place / part for place in found]
             for place in found:
-                files.inputs.setdefault(str(place), stamp(place))
+                files.inputs.setdefault(str(place), stamp(str(place)))
             continue
         for place in found:
-            files.inputs.setdefault(str(place), stamp(place))
+            files.inputs.setdefault(str(place), stamp(str(place)))
         found = [place / name for place in found for name in _names(place) if _matches(name, part)]
     return [Path(os.path.abspath(path)) for path in found if path.is_file()]  # noqa: PTH100  (links stay)
 
