@@ -4,8 +4,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kiribi_cli.errors import Code, KiribiError
+
+if TYPE_CHECKING:
+    from typer._click.exceptions import ClickException
 
 # Ended by SIGPIPE, as any other program would have been: the reader has seen enough.
 BROKEN_PIPE = 141
@@ -47,8 +51,7 @@ def report(error: KiribiError, args: Sequence[str]) -> int:
 
 def as_text(error: KiribiError) -> str:
     """Write `Error: `, details, and at most one `Hint: `."""
-    stop = "" if error.message.endswith((".", "?", "!", ":", ")")) else ""
-    lines = [f"Error: {error.message}{stop}", *(f"  {line}" for line in error.details)]
+    lines = [f"Error: {error.message}", *(f"  {line}" for line in error.details)]
     return "\n".join([*lines, f"Hint: {error.hint}"] if error.hint else lines)
 
 
@@ -60,12 +63,16 @@ def as_json(error: KiribiError) -> str:
     return dumps({"error": {**told, "details": list(error.details)}}, ensure_ascii=False)
 
 
-def _usage(error: Exception) -> KiribiError:
+def _usage(error: "ClickException") -> KiribiError:
+    from typer._click.exceptions import NoSuchOption
+
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "kiribi"
-    message = str(getattr(error, "format_message", error.__str__)()).strip().replace("\n", " ")
-    sentence = message[:1].lower() + message[1:].removesuffix(".") if message[1:2] != message[1:2].upper() else message
-    return KiribiError(Code.USAGE, sentence, hint=f"{path} --help says what can be written")
+    hint = f"{context.command_path if context is not None else 'kiribi'} --help says what can be written"
+    if isinstance(error, NoSuchOption):
+        near = f". Did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        return KiribiError(Code.USAGE, f"there is no option {error.option_name}{near}", hint=hint)
+    message = error.format_message().strip().replace("\n", " ").removesuffix(".")
+    return KiribiError(Code.USAGE, message[:1].lower() + message[1:], hint=hint)
 
 
 def _unwritable(error: OSError, args: Sequence[str]) -> int:

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     streams.guard()
     try:
-        code = _run(_without_tail(args))
+        code = _run(_without_tail(list(args)))
         streams.flush()
     except BaseException as error:  # noqa: BLE001  (the last catch there is: each end gets its code)
         from kiribi_cli.cli.failure import exit_code

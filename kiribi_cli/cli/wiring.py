@@ -233,13 +233,10 @@ class Here:
 
     def filter(self, words: Sequence[str] = (), *, ids: Sequence[int] | None = None) -> "Filter":
         """Put filter options, words of the query language and ids together; raises NOT_FOUND for unknown names."""
-        from kiribi_cli.actions.query import Known, read_filter
+        from kiribi_cli.actions.query import Known, Reading, read_filter
 
-        config = self.config_or_none
-        known = Known(
-            jobs=frozenset(config.definitions) if config else frozenset(), queues=frozenset(config.queues) if config else frozenset()
-        )
-        found = read_filter(words, self.filters, now=self.now(), zone=self.zone, store=self.store, known=known)
+        known = Known(lambda: (self.config_or_none or _nothing()).definitions, lambda: (self.config_or_none or _nothing()).queues)
+        found = read_filter(words, self.filters, Reading(self.now(), self.zone, self.store, known))
         if ids is None:
             return found
         from dataclasses import replace
@@ -279,6 +276,12 @@ def _go_to(folder: str) -> None:
         os.chdir(folder)
     except OSError as error:
         raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
+
+
+def _nothing() -> "Config":
+    from kiribi_cli.config.model import Config
+
+    return Config()
 
 
 def _from_stdin() -> list[str]:

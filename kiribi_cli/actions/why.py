@@ -1,0 +1,86 @@
+"""Gather the facts about one job, and let core/why.py answer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kiribi_cli.config.model import Config
+from kiribi_cli.core.instant import clock_text, rfc3339_or_none
+from kiribi_cli.core.job import Attempt, Job, Status
+from kiribi_cli.core.why import Answer, Facts, Serving, why
+from kiribi_cli.store.base import Store, Worker
+
+
+def why_view(
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, config: Config | None, problem: str | None = None,
+    at: Callable[[int], str] = clock_text,
+) -> dict[str, Any]:  # fmt: skip
+    """The answer as JSON (cli.md, `why`). `problem`: what is wrong with jobs.toml, when `config` is None."""
+    answer = explain(store, job, attempts, now=now, config=config, problem=problem, at=at)
+    return {
+        "id": job.id,
+        "status": str(job.status),
+        "code": answer.code,
+        "message": answer.message,
+        "since": rfc3339_or_none(answer.since),
+        "until": rfc3339_or_none(answer.until),
+        "details": dict(answer.details),
+    }
+
+
+def explain(
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, config: Config | None, problem: str | None = None,
+    at: Callable[[int], str] = clock_text,
+) -> Answer:  # fmt: skip
+    """Why it does not run yet, or what became of it."""
+    facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job))
+    if job.status is not Status.PENDING:
+        return why(facts)
+    return why(_of_pending(store, facts, config, problem))
+
+
+def _of_pending(store: Store, facts: Facts, config: Config | None, problem: str | None) -> Facts:
+    job, running = facts.job, store.running()
+    definition = config.definitions.get(job.job) if config else None
+    queue = config.queues.get(job.queue) if config else None
+    return Facts(
+        job,
+        facts.now,
+        facts.at,
+        attempts=facts.attempts,
+        definition=definition,
+        broken=None if config else problem or "it cannot be read",
+        queue_concurrency=queue.concurrency if queue else None,
+        queue_runs=tuple(one.id for one in running if one.queue == job.queue),
+        job_runs=tuple(one.id for one in running if one.job == job.job and not one.adhoc),
+        workers=tuple(_serving(worker, job.queue, running) for worker in serving(store, job.queue)),
+        ahead=store.ahead_of(job, now=facts.now),
+        min_free=config.worker.min_free if config else 100_000_000,
+    )
+
+
+def serving(store: Store, queue: str) -> list[Worker]:
+    """Live workers that take new jobs from this queue. Every worker serves `hooks`."""
+    return [
+        worker
+        for worker in store.workers()
+        if worker.alive
+        and worker.kind == "worker"
+        and worker.state == "running"
+        and worker.stop_requested is None
+        and (worker.queues is None or queue in worker.queues or queue == "hooks")
+    ]
+
+
+def _serving(worker: Worker, queue: str, running: Sequence[Job]) -> Serving:
+    mine = [job for job in running if job.worker == worker.name]
+    here = [job for job in mine if job.queue == queue]
+    cap = worker.queues.get(queue) if worker.queues else None
+    if cap is None or worker.slots - len(mine) < cap - len(here):
+        return Serving(worker.name, worker.host, worker.slots, len(mine), worker.low_disk)
+    return Serving(worker.name, worker.host, cap, len(here), worker.low_disk)
+
+
+def _said_by(store: Store, job: Job) -> str | None:
+    if job.status is not Status.CANCELLED:
+        return None
+    return next((event.by for event in reversed(list(store.events(job_id=job.id))) if event.to_status == "cancelled"), None)

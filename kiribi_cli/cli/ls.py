@@ -1,0 +1,89 @@
+"""`kiribi ls`: which jobs there are."""
+
+from typing import Annotated
+
+import typer
+
+from kiribi_cli.cli.wiring import Here, filtered, here
+
+SCREENFUL = 50
+SORTS = ("created", "started", "finished", "priority", "attempts", "duration", "job")
+
+
+@filtered
+def ls(
+    ctx: typer.Context,
+    query: Annotated[list[str] | None, typer.Argument(metavar="[QUERY]...", help="Words, see `kiribi help queries`.")] = None,
+    sort: Annotated[str | None, typer.Option("--sort", metavar="[-]KEY", help="created, started, finished, priority, attempts, duration or job; - turns round.")] = None,  # noqa: E501
+    limit: Annotated[int | None, typer.Option("-n", "--limit", min=0, help="How many; 0 = all. Default 50 for a table, else all.")] = None,  # noqa: E501
+    before: Annotated[int | None, typer.Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")] = None,  # noqa: E501
+    count: Annotated[bool, typer.Option("--count", help="Print only how many match.")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
+    exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit 1 if nothing matched.")] = False,
+) -> int:  # fmt: skip
+    """List jobs, newest first.
+
+    Words and options choose; comma or repetition means or, different ones mean and.
+
+    Examples:
+      kiribi ls failed since:1h
+      kiribi ls --status active --job 'Import*' --sort -priority
+      kiribi ls --status failed --json | jq -r '.[].id' | kiribi retry -
+      kiribi ls -- -job:Mailer
+    """
+    from dataclasses import replace
+
+    at = here(ctx)
+    which = replace(at.filter(query or ()), before=before)
+    if count:
+        number = at.store.count(which, now=at.now())
+        at.out.document({"count": number}) if at.out.as_json else at.out.line(str(number))
+        return int(exit_status and not number)
+    if watch:
+        from kiribi_cli.cli.watch import watching
+
+        return watching(at, lambda: _show(at, which, sort, limit, talk=False))
+    shown = _show(at, which, sort, limit, talk=True)
+    return int(exit_status and not shown)
+
+
+def _show(at: Here, which: "Filter", sort: str | None, limit: int | None, *, talk: bool) -> int:
+    from kiribi_cli.actions.views import DETAIL_FIELDS, JOB_FIELDS
+    from kiribi_cli.cli.jobs_table import job_columns, views
+
+    key, descending = _sorting(sort)
+    most = (SCREENFUL if at.out.form == "table" and not at.out.quiet else None) if limit is None else limit or None
+    now = at.now()
+    jobs = at.store.find(which, now=now, sort=key, descending=descending, limit=most)
+    shown = at.out.list(views(at, jobs, now), job_columns(at.out, now), known=(*JOB_FIELDS, *DETAIL_FIELDS, "note"))
+    if talk and at.out.talks and at.out.form == "table" and at.out.tty:
+        _say_how_many(at, which, shown)
+    return shown
+
+
+def _say_how_many(at: Here, which: "Filter", shown: int) -> None:
+    # Bounded: nobody waits for a count over ten million rows.
+    total = at.store.count(which, now=at.now(), at_most=10_000)
+    if not total:
+        at.out.note("no jobs match" if at.filtered else "no jobs yet: kiribi enqueue -- COMMAND makes one")
+        return
+    of = f"{shown:,} of {'more than ' if total >= 10_000 else ''}{total:,} jobs"
+    at.out.note(f"{of} · kiribi show ID · kiribi logs ID")
+
+
+def _sorting(word: str | None) -> "tuple[Sort, bool]":
+    from typing import cast
+
+    from kiribi_cli.errors import Code, KiribiError
+
+    if word is None:
+        return "created", True
+    key = word.removeprefix("-")
+    if key not in SORTS:
+        raise KiribiError(Code.USAGE, f'--sort is "{word}"', hint=f"write one of: {', '.join(SORTS)}, with - to turn it round")
+    return cast("Sort", key), word.startswith("-")
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kiribi_cli.store.base import Filter, Sort

@@ -1,0 +1,21 @@
+"""Showing something again and again, until Ctrl-C."""
+
+from collections.abc import Callable
+
+from kiribi_cli import clock
+from kiribi_cli.cli.wiring import Here
+from kiribi_cli.errors import Code, KiribiError
+
+EVERY = 2.0
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+
+
+def watching(at: Here, show: Callable[[], object], *, every: float = EVERY, plain: bool = False) -> int:
+    """Show, wait, show again. `plain`: without clearing the screen; else a terminal is needed."""
+    if not plain and not at.out.tty:
+        raise KiribiError(Code.USAGE, "--watch needs a terminal", hint="leave it out, or call kiribi again and again")
+    while True:
+        if not plain:
+            at.out.line(HOME_AND_CLEAR.rstrip("\n"))
+        show()
+        clock.sleep(every)
