@@ -59,6 +59,9 @@ def _source(files: Files, path: Path, shown: str, text: str | None) -> Source | 
         content = read_text(files, path) if text is None else text
         # TOML allows both line ends; one form makes lines and columns plain.
         content = content.replace("\r\n", "\n")
+        if content.startswith("\ufeff"):
+            files.problems.append(_bad_toml(shown, "it begins with a byte order mark", 1, 1))
+            return None
         table: dict[str, Any] = tomllib.loads(content)
     except OSError as error:
         raise KiribiError(Code.CONFIG, f"cannot read {path}: {error.strerror}", hint="kiribi init writes one") from None
