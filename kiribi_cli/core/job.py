@@ -165,6 +165,7 @@ class Job:
     payload: str | None
     result: str | None
     options: str | None
+    wait_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

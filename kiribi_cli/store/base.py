@@ -183,6 +183,8 @@ class Held:
     pid: int | None
     process: str | None
     started_at: int
+    # Whose claim it was: two rescuers must not take it over from each other.
+    worker_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,9 +335,14 @@ class Store(Protocol):
         began: Sequence[Running] = (),
         settlements: Sequence[Settlement] = (),
         progress: Sequence[tuple[int, str]] = (),
+        returned: Sequence[Claim] = (),
     ) -> Turn:
         """Record what began, settle what ended, move what is due, expire what is too late, claim what is wanted:
-        one transaction, durable on return. `progress`: (attempt id, text). No write when there is nothing to do."""
+        one transaction, durable on return. `progress`: (attempt id, text). No write when there is nothing to do.
+
+        `returned` are claims given back before they started: pending again, the attempt row gone, no trace left.
+        So the event job.started is written when an attempt began (`began`, or `Settlement.running`), not at the claim.
+        """
         ...
 
     def claim_job(self, worker_id: int, job_id: int, *, now: int) -> Claim | None:

@@ -1,5 +1,5 @@
--- The shape of the database. Changes come as migrations (../migrations); a test holds that all of them together
--- give exactly this. Times are milliseconds since 1970-01-01T00:00:00Z, sizes bytes.
+-- The shape of the database. A new one is made from this; an older one comes here by ../migrations, and a test holds
+-- that both ways end in exactly the same. Times are milliseconds since 1970-01-01T00:00:00Z, sizes bytes.
 
 CREATE TABLE jobs (
   -- AUTOINCREMENT: an id never returns, even after the newest job is deleted.
@@ -21,6 +21,7 @@ CREATE TABLE jobs (
   attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   max_attempts INTEGER NOT NULL DEFAULT 3 CHECK (max_attempts >= 1),
   attempt INTEGER NOT NULL DEFAULT 0,
+  original_attempts INTEGER,      -- max_attempts before the first `kiribi retry`, which grants more
   snoozes INTEGER NOT NULL DEFAULT 0,
   interruptions INTEGER NOT NULL DEFAULT 0,
   unique_key TEXT,
@@ -31,6 +32,7 @@ CREATE TABLE jobs (
   created_at INTEGER NOT NULL,
   run_at INTEGER NOT NULL,
   first_started_at INTEGER,
+  wait_ms INTEGER,                -- first start - due; run_at moves on with every retry
   started_at INTEGER,
   finished_at INTEGER,
   expires_at INTEGER,
@@ -190,3 +192,42 @@ CREATE TABLE histograms (
   n INTEGER NOT NULL,
   PRIMARY KEY (hour, dimension, key, queue, measure, bucket)
 ) STRICT, WITHOUT ROWID;
+
+
+-- For people and programs (cli.md, 13): only ever extended. SQLite 3.40 must be able to read them.
+CREATE VIEW v_jobs AS SELECT
+  id, job, kind, adhoc,
+  -- Due counts as pending, whether or not a worker has looked.
+  CASE WHEN status IN ('scheduled', 'retrying')
+        AND run_at <= CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
+       THEN 'pending' ELSE status END AS status,
+  queue, priority, coalesce(tags, '[]') AS tags, attempts, max_attempts, snoozes, unique_key, NULL AS mutex,
+  strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', run_at / 1000.0, 'unixepoch') AS run_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', expires_at / 1000.0, 'unixepoch') AS expires_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', cancel_requested_at / 1000.0, 'unixepoch') AS cancel_requested_at,
+  wait_ms, duration_ms, total_ms, exit_code, signal,
+  CASE WHEN error_kind IS NOT NULL
+       THEN json_object('kind', error_kind, 'message', error_message, 'fingerprint', error_fingerprint) END AS error,
+  progress, schedule,
+  strftime('%Y-%m-%dT%H:%M:%fZ', scheduled_for / 1000.0, 'unixepoch') AS scheduled_for,
+  flow, step, '[]' AS "after", parent, json_object('kind', origin_kind, 'by', origin_by) AS origin, worker,
+  payload, result
+FROM jobs;
+
+CREATE VIEW v_attempts AS SELECT
+  id, job_id, attempt, outcome, decision, exit_code, signal, http_status,
+  CASE WHEN error_kind IS NOT NULL
+       THEN json_object('kind', error_kind, 'message', error_message, 'fingerprint', error_fingerprint) END AS error,
+  strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at,
+  duration_ms, cpu_user_ms, cpu_system_ms, max_rss_bytes, command, cwd, worker, host, pid, log_bytes,
+  strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at / 1000.0, 'unixepoch') AS next_attempt_at
+FROM attempts;
+
+CREATE VIEW v_stats AS SELECT
+  key AS job, queue, strftime('%Y-%m-%dT%H:%M:%fZ', hour / 1000.0, 'unixepoch') AS hour,
+  completed, failed, cancelled, skipped, retried, attempts, duration_ms_sum, duration_ms_max, wait_ms_sum, wait_ms_max
+FROM stats WHERE dimension = 'job';

@@ -1,0 +1,92 @@
+"""One open database: statements by name, transactions, and the answer when the file is gone or wrong."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kiribi_cli.store import bell, connect, trouble
+from kiribi_cli.store.connect import driver
+from kiribi_cli.store.statements import statement
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """A connection and what belongs to it. Every statement is named (sql/FILE.sql), every value a parameter."""
+
+    def __init__(self, connection: driver.Connection, path: str, *, durability: str = "full") -> None:
+        self.connection = connection
+        self.path = path
+        self.durability = durability
+        self.run_dir = connect.run_dir(path)
+        self._identity = connect.identity(path)
+
+    def rows(self, name: str, /, **values: Any) -> list[Row]:
+        """Read all rows: so no statement keeps a lock or an old snapshot."""
+        try:
+            return connect.patiently(self.connection, statement(name), values).fetchall()
+        except driver.Error as error:
+            raise trouble.raised(error, self.path) from error
+
+    def row(self, name: str, /, **values: Any) -> Row | None:
+        rows = self.rows(name, **values)
+        return rows[0] if rows else None
+
+    def value(self, name: str, /, **values: Any) -> Any:
+        row = self.row(name, **values)
+        return row[0] if row else None
+
+    def pragma(self, name: str) -> Any:
+        try:
+            return connect.patiently(self.connection, f"PRAGMA {name}").fetchone()[0]
+        except driver.Error as error:
+            raise trouble.raised(error, self.path) from error
+
+    def run(self, name: str, /, **values: Any) -> int:
+        """Execute a writing statement within a transaction; answer how many rows it changed."""
+        return self.connection.execute(statement(name), values).rowcount
+
+    def run_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        return self.connection.executemany(statement(name), rows).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write: all or nothing, durable at the end."""
+        self.check_identity()
+        try:
+            connect.begin(self.connection)
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            finally:
+                # Still open: something was raised. SQLite itself rolls back when the disk is full.
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+        except driver.Error as error:
+            raise trouble.raised(error, self.path) from error
+        if not connect.SAFE:
+            connect.checkpoint_defensively(self.path, self.connection, durability=self.durability)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read several statements of one moment. Keep it short: the WAL cannot be reused meanwhile."""
+        try:
+            connect.patiently(self.connection, "BEGIN")
+            try:
+                yield
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("COMMIT")
+        except driver.Error as error:
+            raise trouble.raised(error, self.path) from error
+
+    def check_identity(self) -> None:
+        """Refuse to write into a file that nobody will find any more."""
+        if connect.identity(self.path) != self._identity:
+            raise trouble.replaced(self.path)
+
+    def ring(self) -> None:
+        bell.ring(self.run_dir)
+
+    def close(self) -> None:
+        self.connection.close()

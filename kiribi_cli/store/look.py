@@ -1,0 +1,87 @@
+"""Reading single things and what stands now. Lists of jobs are found in find.py, events in story.py."""
+
+import json
+from collections.abc import Sequence
+
+from kiribi_cli.core.job import Attempt, Job, Status
+from kiribi_cli.store.base import HourRow, Now
+from kiribi_cli.store.database import Database
+from kiribi_cli.store.rows import attempt_of, job_of
+
+_WEEK_MS = 7 * 86_400_000
+
+
+def jobs(db: Database, ids: Sequence[int], now: int) -> list[Job]:
+    """Read jobs in the order of `ids`; those that are not there are left out."""
+    found = {row[0]: row for row in db.rows("look.jobs", ids=json.dumps(list(ids)))}
+    return [job_of(found[id_], now) for id_ in ids if id_ in found]
+
+
+def job(db: Database, job_id: int, now: int) -> Job | None:
+    found = jobs(db, [job_id], now)
+    return found[0] if found else None
+
+
+def running(db: Database) -> list[Job]:
+    return jobs(db, [row[0] for row in db.rows("look.running")], now=0)
+
+
+def latest(db: Database, name: str | None, nth: int) -> int | None:
+    if name is None:
+        found = db.value("look.latest", skip=nth - 1)
+    else:
+        found = db.value("look.latest_named", job=name, skip=nth - 1)
+    return None if found is None else int(found)
+
+
+def attempts(db: Database, job_id: int) -> list[Attempt]:
+    return [attempt_of(row) for row in db.rows("look.attempts_of", job_id=job_id)]
+
+
+def attempt(db: Database, attempt_id: int) -> Attempt | None:
+    row = db.row("look.attempt", id=attempt_id)
+    return attempt_of(row) if row else None
+
+
+def queues(db: Database, now: int) -> list[str]:
+    return sorted(row[0] for row in db.rows("look.queues", since=now - _WEEK_MS))
+
+
+def standing(db: Database, now: int, names: Sequence[str]) -> Now:
+    """Count what is not finished: as long as the backlog, never as the history."""
+    chosen = json.dumps(list(names)) if names else None
+    with db.snapshot():
+        pending = db.rows("look.pending_now", names=chosen)[0]
+        due = db.rows("look.due_now", names=chosen, now=now)[0]
+        later = dict(db.rows("look.later_now", names=chosen, now=now))
+        running = db.value("look.running_now", names=chosen)
+        blocked = db.value("look.blocked_now", names=chosen)
+    oldest = min((at for at in (pending[1], due[1]) if at is not None), default=None)
+    return Now(pending[0] + due[0], running, later.get("scheduled", 0), later.get("retrying", 0), blocked, oldest)
+
+
+def ahead_of(db: Database, job: Job, at_most: int) -> int:
+    """Count through the index of each lane of its queue; a backlog behind the job is not looked at."""
+    if job.status is not Status.PENDING:
+        return 0
+    total = 0
+    for queue, lane in db.rows("turn.heads"):
+        if queue != job.queue or total >= at_most:
+            continue
+        place = {"queue": queue, "lane": lane, "priority": job.priority}
+        total += db.value("look.ahead_in_lane", **place, most=at_most - total)
+        total += db.value("look.ahead_in_priority", **place, run_at=job.run_at, id=job.id, most=max(at_most - total, 0))
+    return min(total, at_most)
+
+
+def hours(db: Database, dimension: str, since: int, until: int, key: str | None) -> list[HourRow]:
+    rows = db.rows("look.hours", dimension=dimension, since=since - since % 3_600_000, until=until, key=key)
+    return [HourRow(*row) for row in rows]
+
+
+def histogram(db: Database, dimension: str, measure: str, since: int, until: int) -> dict[tuple[str, str], dict[int, int]]:
+    found: dict[tuple[str, str], dict[int, int]] = {}
+    rows = db.rows("look.histogram", dimension=dimension, measure=measure, since=since - since % 3_600_000, until=until)
+    for key, queue, bucket, n in rows:
+        found.setdefault((key, queue), {})[bucket] = n
+    return found

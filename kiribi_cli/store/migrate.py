@@ -1,0 +1,190 @@
+"""Makes a new database, and brings an older one to the schema of this kiribi: under a lock, in one transaction, after a backup."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.store import connect, trouble
+from kiribi_cli.store.connect import APPLICATION_ID, SCHEMA_VERSION, driver
+
+_HERE = Path(__file__).parent
+MIGRATIONS = _HERE / "migrations"
+# What locks of SQLite are known not to work on, or to work only most of the time.
+_REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "afs", "9p", "lustre", "beegfs")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration: a script that takes the schema from version - 1 to `version`."""
+
+    version: int
+    name: str
+    script: str
+
+
+def steps(folder: Path = MIGRATIONS) -> tuple[Step, ...]:
+    """Read the migrations, NNNN_what_it_does.sql, NNNN being the version it leads to."""
+    return tuple(
+        Step(int(file.name[:4]), file.stem[5:].replace("_", " "), file.read_text("utf-8"))
+        for file in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    )
+
+
+def plan(version: int, known: tuple[Step, ...], target: int = SCHEMA_VERSION) -> tuple[Step, ...]:
+    """Choose the steps from a version to the target, in order.
+
+    >>> [step.version for step in plan(1, (Step(2, "a", ""), Step(3, "b", "")), 3)]
+    [2, 3]
+    """
+    chosen = tuple(step for step in known if version < step.version <= target)
+    if [step.version for step in chosen] != list(range(version + 1, target + 1)):
+        raise ValueError(f"no way from schema {version} to {target}")
+    return chosen
+
+
+def create(path: str) -> None:
+    """Make the file with nobody else's eyes on it, then the schema. Several processes may do it at once; one wins."""
+    _refuse_remote(path)
+    _make_folder(os.path.dirname(os.path.abspath(path)))
+    _make_file(path)
+    connection = connect.connect(path)
+    try:
+        # Before the first table; gives space back in steps (`kiribi db vacuum`).
+        connect.patiently(connection, "PRAGMA auto_vacuum=INCREMENTAL")
+        connect.patiently(connection, "PRAGMA journal_mode=WAL").fetchall()
+        connect.begin(connection)
+        if not connect.is_current(connection):
+            _write_schema(connection, path)
+        connection.execute("COMMIT")
+    except driver.Error as error:
+        raise trouble.raised(error, path) from error
+    finally:
+        connection.close()
+
+
+def _write_schema(connection: driver.Connection, path: str) -> None:
+    refusal = trouble.unfit(connection, path)
+    if refusal:
+        raise refusal
+    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        # Older: migrating it is not the business of whoever only wanted it to be there.
+        return
+    run_script(connection, (_HERE / "sql" / "schema.sql").read_text("utf-8"))
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION:d}")
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            # Whatever the umask says.
+            os.chmod(folder, 0o700)
+    except OSError as error:
+        raise KiribiError(
+            Code.STORE, f"the folder {folder} cannot be made: {error.strerror}", hint="another place: --db PATH"
+        ) from None
+
+
+def _make_file(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise KiribiError(
+            Code.STORE, f"the database {path} cannot be made: {error.strerror}", hint="another place: --db PATH"
+        ) from None
+    # SQLite gives -wal and -shm the mode of the file itself.
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+
+
+def run_script(connection: driver.Connection, script: str) -> None:
+    """Execute statements within the transaction that is open: executescript() would commit it first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if ";" in line and driver.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def version_of(connection: driver.Connection) -> int:
+    return int(connect.patiently(connection, "PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(connection: driver.Connection, path: str, known: tuple[Step, ...], target: int = SCHEMA_VERSION) -> str | None:
+    """Bring an older database to `target`; answer the path of the backup made before, None if there was nothing to do.
+
+    Refused (STORE, nothing changed) while a worker of the older version is alive.
+    """
+    before = version_of(connection)
+    if not plan(before, known, target):
+        return None
+    kept = _backup(connection, path, before)
+    connect.begin(connection)
+    try:
+        # Somebody else may have done it while we waited for the lock.
+        for step in plan(version_of(connection), known, target):
+            run_script(connection, step.script)
+            connection.execute(f"PRAGMA user_version={step.version:d}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return kept
+
+
+def _backup(connection: driver.Connection, path: str, version: int) -> str:
+    """Keep a copy beside the database. One made by a migration that was cut off is made again."""
+    kept, partial = f"{path}.v{version}-backup", f"{path}.v{version}-backup-{os.getpid()}"
+    copy(connection, partial)
+    os.replace(partial, kept)
+    return kept
+
+
+def copy(connection: driver.Connection, to: str) -> None:
+    """Copy the database as it is at this moment into a new file of mode 0600, durable on return."""
+    Path(to).unlink(missing_ok=True)
+    descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    # Into an empty file is allowed, so it is ours alone from its first byte.
+    connect.patiently(connection, "VACUUM INTO :to", {"to": to})
+    target = connect.connect(to)
+    try:
+        # So that it can be put in the place of the other as it is.
+        target.execute("PRAGMA journal_mode=WAL").fetchall()
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        target.close()
+
+
+def _refuse_remote(path: str) -> None:
+    kind = filesystem(path)
+    if kind and (kind in _REMOTE or kind.startswith("fuse")):
+        raise KiribiError(
+            Code.STORE,
+            f"{path} is on a network filesystem ({kind}), where a database that several processes use is not safe",
+            hint="put it on a local disk (--db PATH); for several hosts PostgreSQL will be the way",
+        )
+
+
+def filesystem(path: str) -> str | None:
+    """Name the type of the filesystem that holds `path` (or would); None where the system does not tell."""
+    place = Path(path).absolute()
+    while not place.exists():
+        place = place.parent
+    device = place.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return None
+    for mount in mounts:
+        fields = mount.split(" ")
+        if fields[2] == wanted:
+            return fields[fields.index("-") + 1]
+    return None

@@ -1,0 +1,163 @@
+-- What a worker does: one transaction for all that ended and all that can start.
+
+-- name: heads
+-- Skip-scan over jobs_ready: one seek for each (queue, lane) that has something pending, however long the backlog.
+WITH RECURSIVE heads (queue, lane) AS (
+  SELECT * FROM (SELECT queue, lane FROM jobs WHERE status = 'pending' ORDER BY queue, lane LIMIT 1)
+  UNION ALL
+  SELECT next.queue, next.lane
+  FROM heads JOIN jobs AS next ON next.id = (
+    SELECT later.id FROM jobs AS later
+    WHERE later.status = 'pending' AND (later.queue, later.lane) > (heads.queue, heads.lane)
+    ORDER BY later.queue, later.lane, later.priority DESC, later.run_at, later.id LIMIT 1)
+)
+SELECT queue, lane FROM heads;
+
+-- name: busy
+-- Running rows are few: as many as there are slots.
+SELECT queue, lane, count(*) FROM jobs WHERE status = 'running' GROUP BY queue, lane;
+
+-- name: in_lane
+SELECT id, job, kind, adhoc, queue, priority, tags, payload, options, attempt, attempts, max_attempts, snoozes,
+       interruptions, run_at, created_at, first_started_at IS NULL, schedule, scheduled_for, flow, step, lane
+FROM jobs
+WHERE status = 'pending' AND queue = :queue AND lane = :lane
+ORDER BY priority DESC, run_at, id LIMIT :most;
+
+-- name: this_one
+SELECT id, job, kind, adhoc, queue, priority, tags, payload, options, attempt, attempts, max_attempts, snoozes,
+       interruptions, run_at, created_at, first_started_at IS NULL, schedule, scheduled_for, flow, step, lane
+FROM jobs
+WHERE id = :id AND status IN ('pending', 'scheduled', 'retrying');
+
+-- name: make_pending
+UPDATE jobs SET status = 'pending', run_at = :now WHERE id = :id AND status IN ('scheduled', 'retrying');
+
+-- name: worker_name
+SELECT name, host FROM workers WHERE id = :worker_id AND stopped_at IS NULL;
+
+-- name: last_attempt_id
+SELECT seq FROM sqlite_sequence WHERE name = 'attempts';
+
+-- name: start
+-- Only the claim. What tells of the start itself is written when the attempt has begun: a claim may be given back.
+UPDATE jobs SET
+  status = 'running', worker = :worker, worker_id = :worker_id, attempt_id = :attempt_id, attempt = :attempt,
+  attempts = :attempts, unique_hold = CASE WHEN unique_until = 'pending' THEN NULL ELSE unique_hold END
+WHERE id = :job_id AND status = 'pending';
+
+-- name: start_attempt
+INSERT INTO attempts (id, job_id, attempt, started_at, worker, host)
+VALUES (:attempt_id, :job_id, :attempt, :now, :worker, :host);
+
+-- name: event
+INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason, details)
+VALUES (:at, :type, :job_id, :job, :from_status, :to_status, :attempt, :final, :exit_code, :by, :reason, :details);
+
+-- name: began_job
+UPDATE jobs SET
+  wait_ms = CASE WHEN first_started_at IS NULL THEN max(:started_at - run_at, 0) ELSE wait_ms END,
+  first_started_at = coalesce(first_started_at, :started_at), started_at = :started_at, duration_ms = NULL,
+  exit_code = NULL, signal = NULL, error_kind = NULL, error_message = NULL, error_fingerprint = NULL, reason = NULL,
+  progress = NULL
+WHERE id = (SELECT job_id FROM attempts WHERE id = :attempt_id) AND attempt_id = :attempt_id AND worker_id = :worker_id;
+
+-- name: began_attempt
+UPDATE attempts SET started_at = :started_at, pid = :pid, process = :process, command = :command, cwd = :cwd
+WHERE id = :attempt_id AND outcome = 'running'
+  AND EXISTS (SELECT 1 FROM jobs WHERE id = attempts.job_id AND attempt_id = :attempt_id AND worker_id = :worker_id);
+
+-- name: began_event
+INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, "by")
+SELECT :started_at, 'job.started', jobs.id, jobs.job, 'pending', 'running', attempts.attempt, attempts.worker
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+WHERE attempts.id = :attempt_id AND jobs.attempt_id = :attempt_id AND jobs.worker_id = :worker_id;
+
+-- name: give_back
+-- As if it had never been claimed, but that the token is used up.
+UPDATE jobs SET
+  status = 'pending', worker_id = NULL, attempt_id = NULL, attempts = attempts - 1, attempt = attempt - 1,
+  unique_hold = CASE WHEN unique_until = 'pending' THEN unique_hash ELSE unique_hold END
+WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+
+-- name: forget_attempt
+DELETE FROM attempts WHERE id = :attempt_id AND outcome = 'running';
+
+-- name: progress
+UPDATE jobs SET progress = :progress
+WHERE id = (SELECT job_id FROM attempts WHERE id = :attempt_id) AND attempt_id = :attempt_id;
+
+-- name: due
+UPDATE jobs SET status = 'pending' WHERE id IN (
+  SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= :now ORDER BY run_at LIMIT :most);
+
+-- name: next_due
+SELECT min(run_at) FROM jobs WHERE status IN ('scheduled', 'retrying');
+
+-- name: next_expiry
+SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND first_started_at IS NULL AND finished_at IS NULL
+  AND status <> 'running';
+
+-- name: too_late
+SELECT id, job, queue, tags, status, created_at, expires_at FROM jobs
+WHERE expires_at IS NOT NULL AND first_started_at IS NULL AND finished_at IS NULL AND expires_at <= :now
+  AND status <> 'running'
+ORDER BY expires_at LIMIT :most;
+
+-- name: give_up
+-- Ends a job that is not running: cancelled by hand, expired, superseded.
+UPDATE jobs SET
+  status = 'cancelled', finished_at = :now, reason = :reason, error_kind = :reason, error_message = :message,
+  error_fingerprint = :fingerprint,
+  unique_hold = CASE WHEN unique_until IN ('pending', 'unfinished') THEN NULL ELSE unique_hold END
+WHERE id = :id AND status = :status;
+
+-- name: held
+-- The fence: the claims of this worker as they stand now.
+SELECT attempt_id, id, cancel_requested_by, cancel_requested_at, unique_until, unique_hash
+FROM jobs WHERE status = 'running' AND worker_id = :worker_id;
+
+-- name: settle
+UPDATE jobs SET
+  status = :status, worker_id = NULL, attempt_id = NULL, run_at = coalesce(:run_at, run_at),
+  finished_at = :ended_at, attempts = attempts - :refund, snoozes = snoozes + :snoozed,
+  interruptions = interruptions + :interrupted, duration_ms = :duration_ms, total_ms = total_ms + :duration_ms,
+  started_at = coalesce(:started_at, started_at),
+  wait_ms = CASE WHEN first_started_at IS NULL THEN max(:started_at - run_at, 0) ELSE wait_ms END,
+  first_started_at = coalesce(first_started_at, :started_at),
+  exit_code = :exit_code, signal = :signal, error_kind = :error_kind, error_message = :error_message,
+  error_fingerprint = :error_fingerprint, reason = :reason, result = :result,
+  unique_hold = CASE
+    WHEN :ended_at IS NULL AND unique_until = 'pending' THEN unique_hash
+    WHEN :ended_at IS NOT NULL AND unique_until IN ('pending', 'unfinished') THEN NULL
+    ELSE unique_hold END
+WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+
+-- name: end_attempt
+UPDATE attempts SET
+  outcome = :outcome, decision = :decision, exit_code = :exit_code, signal = :signal, error_kind = :error_kind,
+  error_message = :error_message, error_fingerprint = :error_fingerprint,
+  started_at = coalesce(:started_at, started_at), finished_at = :finished_at, duration_ms = :duration_ms,
+  cpu_user_ms = :cpu_user_ms, cpu_system_ms = :cpu_system_ms, max_rss_bytes = :max_rss_bytes, log_bytes = :log_bytes,
+  next_attempt_at = :next_attempt_at, pid = coalesce(:pid, pid), process = coalesce(:process, process),
+  command = coalesce(:command, command), cwd = coalesce(:cwd, cwd)
+WHERE id = :attempt_id AND outcome = 'running';
+
+-- name: add_stats
+INSERT INTO stats (dimension, key, queue, hour, label, completed, failed, cancelled, skipped, retried, attempts,
+                   duration_ms_sum, duration_ms_max, wait_ms_sum, wait_ms_max, cpu_ms_sum, max_rss_bytes)
+VALUES (:dimension, :key, :queue, :hour, :label, :completed, :failed, :cancelled, :skipped, :retried, :attempts,
+        :duration_ms_sum, :duration_ms_max, :wait_ms_sum, :wait_ms_max, :cpu_ms_sum, :max_rss_bytes)
+ON CONFLICT DO UPDATE SET
+  label = coalesce(excluded.label, label), completed = completed + excluded.completed,
+  failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled, skipped = skipped + excluded.skipped,
+  retried = retried + excluded.retried, attempts = attempts + excluded.attempts,
+  duration_ms_sum = duration_ms_sum + excluded.duration_ms_sum,
+  duration_ms_max = max(duration_ms_max, excluded.duration_ms_max), wait_ms_sum = wait_ms_sum + excluded.wait_ms_sum,
+  wait_ms_max = max(wait_ms_max, excluded.wait_ms_max), cpu_ms_sum = cpu_ms_sum + excluded.cpu_ms_sum,
+  max_rss_bytes = max(max_rss_bytes, excluded.max_rss_bytes);
+
+-- name: add_histogram
+INSERT INTO histograms (dimension, key, queue, hour, measure, bucket, n)
+VALUES (:dimension, :key, :queue, :hour, :measure, :bucket, :n)
+ON CONFLICT DO UPDATE SET n = n + excluded.n;

@@ -1,0 +1,56 @@
+-- Who works, who died, what they held.
+
+-- name: add
+INSERT INTO workers (name, host, pid, process, version, kind, state, started_at, heartbeat_at, slots, queues, config_path)
+VALUES (:name, :host, :pid, :process, :version, :kind, 'running', :now, :now, :slots, :queues, :config_path);
+
+-- name: heartbeat
+UPDATE workers SET state = :state, heartbeat_at = :now, low_disk = :low_disk, config_error = :config_error
+WHERE id = :id AND stopped_at IS NULL;
+
+-- name: stop
+UPDATE workers SET state = :state, stopped_at = :now WHERE id = :id AND stopped_at IS NULL;
+
+-- name: ask_to_stop
+UPDATE workers SET stop_requested = :how
+WHERE id = :id AND stopped_at IS NULL AND (stop_requested IS NULL OR :how = 'now');
+
+-- name: stop_requested
+SELECT stop_requested FROM workers WHERE id = :id;
+
+-- name: unstopped
+SELECT id, name, host, pid, process, version, kind, state, stop_requested, started_at, heartbeat_at, stopped_at, slots,
+       queues, scheduler, low_disk, config_path, config_error
+FROM workers WHERE stopped_at IS NULL ORDER BY id;
+
+-- name: stopped_since
+SELECT id, name, host, pid, process, version, kind, state, stop_requested, started_at, heartbeat_at, stopped_at, slots,
+       queues, scheduler, low_disk, config_path, config_error
+FROM workers WHERE stopped_at >= :since ORDER BY id;
+
+-- name: one
+SELECT id, name, host, pid, process, version, kind, state, stop_requested, started_at, heartbeat_at, stopped_at, slots,
+       queues, scheduler, low_disk, config_path, config_error
+FROM workers WHERE id = :id;
+
+-- name: holds_something
+SELECT 1 FROM jobs WHERE status = 'running' AND worker_id = :id LIMIT 1;
+
+-- name: cancel_requests
+SELECT attempt_id, id, coalesce(cancel_requested_by, ''), cancel_signal
+FROM jobs WHERE status = 'running' AND worker_id = :id AND cancel_requested_at IS NOT NULL;
+
+-- name: held_by
+SELECT jobs.id, job, kind, adhoc, queue, priority, tags, payload, options, jobs.attempt, attempts, max_attempts,
+       snoozes, interruptions, run_at, created_at,
+       first_started_at IS NULL OR first_started_at = jobs.started_at, schedule, scheduled_for, flow, step,
+       jobs.attempt_id, attempts.pid, attempts.process, attempts.started_at
+FROM jobs JOIN attempts ON attempts.id = jobs.attempt_id
+WHERE status = 'running' AND worker_id = :id ORDER BY jobs.attempt_id;
+
+-- name: take_over
+UPDATE jobs SET worker_id = :by
+WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+
+-- name: forget_stopped
+DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE stopped_at < :before LIMIT 500);

@@ -1,0 +1,68 @@
+"""Adds up what one transaction has to say to the hourly statistics, so that each row of them is written once."""
+
+from collections import Counter
+from typing import Any
+
+from kiribi_cli.core.histogram import bucket
+from kiribi_cli.core.job import Problem
+from kiribi_cli.store.database import Database
+
+HOUR_MS = 3_600_000
+_SUMS = ("completed", "failed", "cancelled", "skipped", "retried", "attempts", "duration_ms_sum", "wait_ms_sum", "cpu_ms_sum")
+_PEAKS = ("duration_ms_max", "wait_ms_max", "max_rss_bytes")
+
+Key = tuple[str, str, str, int]
+
+
+class Tally:
+    """Counts per (dimension, key, queue, hour), until `write` stores them in the caller's transaction."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Key, dict[str, Any]] = {}
+        self._buckets: Counter[tuple[Key, str, int]] = Counter()
+
+    def add(
+        self, job: str, queue: str, tags: tuple[str, ...], *, at: int, error: Problem | None = None,
+        word: str | None = None, attempts: int = 0, duration_ms: int | None = None, wait_ms: int | None = None,
+        cpu_ms: int = 0, max_rss_bytes: int = 0,
+    ) -> None:  # fmt: skip
+        """Count one move. `word`: what column goes up by one (completed, failed, cancelled, skipped, retried), if any."""
+        hour = at - at % HOUR_MS
+        keys: list[Key] = [("job", job, queue, hour), *(("tag", tag, queue, hour) for tag in tags)]
+        for key in keys:
+            if duration_ms is not None:
+                self._buckets[key, "duration", bucket(duration_ms)] += 1
+            if wait_ms is not None:
+                self._buckets[key, "wait", bucket(wait_ms)] += 1
+        if error is not None:
+            keys.append(("error", error.fingerprint, queue, hour))
+        for key in keys:
+            row = self._rows.get(key) or self._new(key)
+            if word:
+                row[word] += 1
+            row["attempts"] += attempts
+            row["duration_ms_sum"] += duration_ms or 0
+            row["wait_ms_sum"] += wait_ms or 0
+            row["cpu_ms_sum"] += cpu_ms
+            row["duration_ms_max"] = max(row["duration_ms_max"], duration_ms or 0)
+            row["wait_ms_max"] = max(row["wait_ms_max"], wait_ms or 0)
+            row["max_rss_bytes"] = max(row["max_rss_bytes"], max_rss_bytes)
+            if key[0] == "error" and error is not None:
+                row["label"] = error.message
+
+    def _new(self, key: Key) -> dict[str, Any]:
+        dimension, name, queue, hour = key
+        row = self._rows[key] = {
+            "dimension": dimension, "key": name, "queue": queue, "hour": hour, "label": None,
+            **dict.fromkeys((*_SUMS, *_PEAKS), 0),
+        }  # fmt: skip
+        return row
+
+    def write(self, db: Database) -> None:
+        if self._rows:
+            db.run_many("turn.add_stats", self._rows.values())
+        if self._buckets:
+            db.run_many("turn.add_histogram", (
+                {"dimension": key[0], "key": key[1], "queue": key[2], "hour": key[3], "measure": measure, "bucket": n, "n": count}
+                for (key, measure, n), count in self._buckets.items()
+            ))  # fmt: skip

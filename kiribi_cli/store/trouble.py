@@ -1,0 +1,105 @@
+"""Puts what the database driver raises into words. The one place where its errors become KiribiError(STORE)."""
+
+import os
+from pathlib import Path
+
+from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.store.connect import APPLICATION_ID, SCHEMA_VERSION, driver
+
+# Primary result codes of SQLite (sqlite.org/rescode.html); the constants are not in every driver.
+_PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _AUTH, _NOTADB = (
+    3, 5, 6, 8, 10, 11, 13, 14, 15, 23, 26,
+)  # fmt: skip
+
+
+def explain(error: driver.Error, path: str) -> KiribiError | None:
+    """Say what a person can do about it; None for a mistake of ours, which must crash."""
+    code = getattr(error, "sqlite_errorcode", None)
+    match None if code is None else code & 0xFF:
+        case 5 | 15:
+            return _store(
+                f"the database {path} is busy: another process has been writing to it for 30 s",
+                "kiribi ps shows the workers; fuser on the file shows who else has it open",
+            )
+        case 8 | 3 | 23:
+            return _store(f"the database {path} cannot be written by you", f"ls -l {path}")
+        case 10:
+            name = getattr(error, "sqlite_errorname", "")
+            return _store(f"reading or writing the database {path} failed ({name})", "kiribi doctor looks at the disk")
+        case 11:
+            return _store(f"the database {path} is damaged", "kiribi db verify says where; kiribi db backup keeps a copy")
+        case 13:
+            return _store(
+                f"no space is left on the disk of the database {path}", "free some, for example with kiribi sweep"
+            )
+        case 14:
+            return _cannot_open(path)
+        case 26:
+            return _store(f"{path} is not a database of kiribi: it is not an SQLite file", "another one: --db PATH")
+        case 1 if "no such table" in str(error) or "no such column" in str(error):
+            return foreign(path)
+        case _:
+            return None
+
+
+def raised(error: driver.Error, path: str) -> KiribiError:
+    """Return what to raise instead of `error`; raises the error itself if it is a mistake of ours."""
+    told = explain(error, path)
+    if told is None:
+        raise error
+    return told
+
+
+def _cannot_open(path: str) -> KiribiError:
+    file = Path(path)
+    if file.is_dir():
+        return _store(f"{path} is a folder, not a database", "name the file: --db PATH")
+    if not os.path.lexists(path):
+        return missing(path)
+    return _store(f"the database {path} cannot be opened by you", f"ls -ld {file.parent} {path}")
+
+
+def missing(path: str) -> KiribiError:
+    return _store(f"there is no database {path}", "kiribi enqueue, run, worker and init create it")
+
+
+def foreign(path: str) -> KiribiError:
+    return _store(f"{path} is an SQLite database, but not one of kiribi", "another one: --db PATH")
+
+
+def replaced(path: str) -> KiribiError:
+    return _store(
+        f"the database {path} was deleted or replaced while it was open; nothing more is written to it",
+        "start again what was running",
+    )
+
+
+def newer(path: str, version: int) -> KiribiError:
+    return _store(
+        f"the database {path} is of a newer kiribi (schema {version}, this one knows {SCHEMA_VERSION})",
+        "install the newer kiribi; nothing was changed",
+    )
+
+
+def older(path: str) -> KiribiError:
+    return _store(f"the database {path} is of an older kiribi and must be migrated first", "kiribi db migrate")
+
+
+def disagrees(path: str) -> KiribiError:
+    return _store(f"jobs and attempts in {path} do not agree with each other", "kiribi db verify tells where")
+
+
+def unfit(connection: driver.Connection, path: str) -> KiribiError | None:
+    """Say why a database of another schema version is refused; None if it can be migrated or created."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and tables:
+        return foreign(path)
+    if application == APPLICATION_ID and version > SCHEMA_VERSION:
+        return newer(path, version)
+    return None
+
+
+def _store(message: str, hint: str) -> KiribiError:
+    return KiribiError(Code.STORE, message, hint=hint)

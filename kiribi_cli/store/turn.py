@@ -1,0 +1,120 @@
+"""One turn of a worker: what began, what ended, what is due, what is too late, what can start: one transaction, one fsync."""
+
+from collections.abc import Sequence
+
+from kiribi_cli.core.durations import spell
+from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.store import claim as claiming
+from kiribi_cli.store.base import Claim, Running, Settlement, Turn, Want
+from kiribi_cli.store.database import Database
+from kiribi_cli.store.events import event
+from kiribi_cli.store.insert import holder_of
+from kiribi_cli.store.rows import tags_of
+from kiribi_cli.store.settle import end_unstarted, settle
+from kiribi_cli.store.tally import Tally
+
+# So that a turn stays short when a million jobs come due at once; the next turn goes on.
+DUE_AT_ONCE = 2000
+
+
+def take_turn(
+    db: Database, worker_id: int, *, now: int, want: Want | None, began: Sequence[Running],
+    settlements: Sequence[Settlement], progress: Sequence[tuple[int, str]], returned: Sequence[Claim] = (),
+) -> Turn:  # fmt: skip
+    """As Store.turn promises. An idle worker that finds nothing writes nothing."""
+    if not (began or settlements or progress or returned) and not _is_something_to_do(db, want, now):
+        return Turn()
+    with db.transaction():
+        name, host = _worker(db, worker_id)
+        _record_begun(db, worker_id, began)
+        _record_progress(db, progress)
+        lost = settle(db, worker_id, name, settlements, now)
+        _give_back(db, worker_id, name, returned, now)
+        due = db.run("turn.due", now=now, most=DUE_AT_ONCE)
+        expired = _expire(db, now)
+        claims: tuple[Claim, ...] = ()
+        if want is not None and want.slots > 0:
+            claims = claiming.start(db, claiming.pick(db, want), worker_id, name, host, now)
+    return Turn(claims, lost, due >= DUE_AT_ONCE or len(expired) >= DUE_AT_ONCE, expired)
+
+
+def _is_something_to_do(db: Database, want: Want | None, now: int) -> bool:
+    moment = next_due(db)
+    if moment is not None and moment <= now:
+        return True
+    return want is not None and want.slots > 0 and bool(claiming.room(db, want).heads)
+
+
+def next_due(db: Database) -> int | None:
+    moments = [m for m in (db.value("turn.next_due"), db.value("turn.next_expiry")) if m is not None]
+    return min(moments, default=None)
+
+
+def _worker(db: Database, worker_id: int) -> tuple[str, str]:
+    row = db.row("turn.worker_name", worker_id=worker_id)
+    if row is None:
+        # Declared dead by a rescuer (a long sleep of the machine): it must neither claim nor settle.
+        raise KiribiError(Code.STORE, f"worker {worker_id} is not registered any more", hint="start it again")
+    return row[0], row[1]
+
+
+def _record_begun(db: Database, worker_id: int, began: Sequence[Running]) -> None:
+    if not began:
+        return
+    values = [
+        {
+            "attempt_id": one.attempt_id, "worker_id": worker_id, "started_at": one.started_at, "pid": one.pid,
+            "process": one.process, "command": one.command, "cwd": one.cwd,
+        }
+        for one in began
+    ]  # fmt: skip
+    db.run_many("turn.began_job", values)
+    db.run_many("turn.began_attempt", values)
+    db.run_many("turn.began_event", values)
+
+
+def _record_progress(db: Database, progress: Sequence[tuple[int, str]]) -> None:
+    if progress:
+        db.run_many("turn.progress", [{"attempt_id": attempt_id, "progress": text} for attempt_id, text in progress])
+
+
+def _give_back(db: Database, worker_id: int, worker: str, returned: Sequence[Claim], now: int) -> None:
+    """Undo claims that never began. One whose unique key another has taken meanwhile cannot wait again: it is superseded."""
+    held = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)} if returned else {}
+    for claim in returned:
+        live = held.get(claim.attempt_id)
+        if live is None:
+            continue
+        holder = holder_of(db.connection, live[5], now) if live[4] == "pending" else None
+        if holder is not None or live[3] is not None:
+            end_unstarted(db, worker_id, worker, claim, live, holder, now)
+            continue
+        db.run("turn.give_back", job_id=claim.job_id, attempt_id=claim.attempt_id, worker_id=worker_id)
+        db.run("turn.forget_attempt", attempt_id=claim.attempt_id)
+
+
+def _expire(db: Database, now: int) -> tuple[int, ...]:
+    rows = db.rows("turn.too_late", now=now, most=DUE_AT_ONCE)
+    if not rows:
+        return ()
+    tally = Tally()
+    for id_, job, queue, tags, status, created_at, expires_at in rows:
+        message = f"not started within {spell(expires_at - created_at)}"
+        db.run("turn.give_up", id=id_, status=status, now=now, reason="expired", message=message, fingerprint="")
+        db.run("turn.event", **event(
+            "job.expired", now, job_id=id_, job=job, from_status=status, to_status="cancelled", final=1, reason="expired",
+        ))  # fmt: skip
+        tally.add(job, queue, tags_of(tags), at=now, word="cancelled")
+    tally.write(db)
+    return tuple(row[0] for row in rows)
+
+
+def claim_job(db: Database, worker_id: int, job_id: int, now: int) -> Claim | None:
+    """Claim this very job, whatever limits and times say; None if it is not waiting."""
+    with db.transaction():
+        name, host = _worker(db, worker_id)
+        row = db.row("turn.this_one", id=job_id)
+        if row is None:
+            return None
+        db.run("turn.make_pending", id=job_id, now=now)
+        return claiming.start(db, [row], worker_id, name, host, now)[0]
