@@ -27,7 +27,9 @@ def read_id(store: Store, word: str) -> int:
         return _nth(store, word, word.removeprefix("@last:"), 1)
     if match := _NTH.fullmatch(word):
         return _nth(store, word, None, int(match[1]))
-    raise KiribiError(Code.USAGE, f'"{word}" is not an id', hint="write 42, @last, @last:NAME, @-2, or - to read ids from stdin")
+    raise KiribiError(
+        Code.USAGE, f'"{word}" is not an id', hint="write 42, @last, @last:NAME, @-2, or - to read ids from stdin"
+    )
 
 
 def _nth(store: Store, word: str, name: str | None, nth: int) -> int:
@@ -85,7 +87,9 @@ class Story:
     view: dict[str, Any]
 
 
-def story(store: Store, job: Job, *, now: int, masks: Masks, logs: Path, config: Config | None, problem: str | None) -> Story:
+def story(
+    store: Store, job: Job, *, now: int, masks: Masks, logs: Path, config: Config | None, problem: str | None
+) -> Story:
     """Gather everything about a job. `problem`: what is wrong with jobs.toml, if it is broken."""
     attempts = tuple(store.attempts(job.id))
     why = why_view(store, job, attempts, now=now, config=config, problem=problem)

@@ -220,5 +220,3 @@ def _command(text: str | None) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-

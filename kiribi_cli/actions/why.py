@@ -83,4 +83,6 @@ def _serving(worker: Worker, queue: str, running: Sequence[Job]) -> Serving:
 def _said_by(store: Store, job: Job) -> str | None:
     if job.status is not Status.CANCELLED:
         return None
-    return next((event.by for event in reversed(list(store.events(job_id=job.id))) if event.to_status == "cancelled"), None)
+    return next(
+        (event.by for event in reversed(list(store.events(job_id=job.id))) if event.to_status == "cancelled"), None
+    )

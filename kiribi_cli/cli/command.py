@@ -48,7 +48,9 @@ Names = tuple[str, ...]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
-def _option(place: str, names: Names, meta: str | None, text: str, *, count: bool = False, many: bool = False) -> TyperOption:
+def _option(
+    place: str, names: Names, meta: str | None, text: str, *, count: bool = False, many: bool = False
+) -> TyperOption:
     flag = meta is None and not count
     return TyperOption(
         param_decls=list(names), is_flag=flag or None, type=None if flag or count else STRING, count=count, multiple=many,
@@ -144,7 +146,9 @@ class Group(TyperGroup):
     `table` maps a name to "module:function", or to a further table. A command whose module is missing is not listed.
     """
 
-    def __init__(self, table: Mapping[str, Any], *, aliases: Mapping[str, str], name: str | None = None, text: str = "") -> None:
+    def __init__(
+        self, table: Mapping[str, Any], *, aliases: Mapping[str, str], name: str | None = None, text: str = ""
+    ) -> None:
         super().__init__(
             name=name, help=text, params=[*global_options(), *_version_option(name)], context_settings=dict(HELP_NAMES),
             rich_markup_mode=None, subcommand_metavar="COMMAND ...", options_metavar="[OPTIONS]",
@@ -173,7 +177,7 @@ class Group(TyperGroup):
         return _parser(self, ctx)
 
     def invoke(self, ctx: Context) -> Any:
-        if not ctx._protected_args:  # noqa: SLF001  (where the vendored Click keeps the command's name)
+        if not ctx._protected_args:
             return _short_help(self, ctx)
         return super().invoke(ctx)
 

@@ -83,7 +83,11 @@ def _head(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
 
 def _attempts(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
     for place, attempt in enumerate(view["attempt_list"]):
-        again = f"   again {ago(attempt['next_attempt_at'], now)}" if attempt["next_attempt_at"] and _waits(view, attempt) else ""
+        again = (
+            f"   again {ago(attempt['next_attempt_at'], now)}"
+            if attempt["next_attempt_at"] and _waits(view, attempt)
+            else ""
+        )
         error = error_text(attempt["error"], attempt["exit_code"]) if attempt["error"] else attempt["outcome"]
         used = _used(attempt)
         text = f"{attempt['attempt']}  {clock(attempt['started_at'], now, at.zone)}  {how_long(attempt['duration_ms'])}  {error}"
@@ -103,7 +107,9 @@ def _used(attempt: dict[str, Any]) -> str:
 
 def _events(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
     for place, event in enumerate(view["events"]):
-        yield _line("" if place else "Events", at.out.shown(event_text(event, clock(event["ts"], now, at.zone), with_job=False)))
+        yield _line(
+            "" if place else "Events", at.out.shown(event_text(event, clock(event["ts"], now, at.zone), with_job=False))
+        )
 
 
 def event_text(event: dict[str, Any], when: str, *, with_job: bool = True) -> str:
@@ -131,7 +137,9 @@ def _next(view: dict[str, Any]) -> str:
 
 
 def _document(out: Out, value: Any) -> str:
-    return out.shown(value) if isinstance(value, str) and out.tty else value if isinstance(value, str) else compact(value)
+    return (
+        out.shown(value) if isinstance(value, str) and out.tty else value if isinstance(value, str) else compact(value)
+    )
 
 
 def _line(title: str, text: str) -> str:

@@ -13,14 +13,28 @@ SORTS = ("created", "started", "finished", "priority", "attempts", "duration", "
 @filtered
 def ls(
     ctx: typer.Context,
-    query: Annotated[list[str] | None, typer.Argument(metavar="[QUERY]...", help="Words, see `kiribi help queries`.")] = None,
-    sort: Annotated[str | None, typer.Option("--sort", metavar="[-]KEY", help="created, started, finished, priority, attempts, duration or job; - turns round.")] = None,  # noqa: E501
-    limit: Annotated[int | None, typer.Option("-n", "--limit", min=0, help="How many; 0 = all. Default 50 for a table, else all.")] = None,  # noqa: E501
-    before: Annotated[int | None, typer.Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")] = None,  # noqa: E501
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Words, see `kiribi help queries`.")
+    ] = None,
+    *,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="[-]KEY",
+            help="created, started, finished, priority, attempts, duration or job; - turns round.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=0, help="How many; 0 = all. Default 50 for a table, else all.")
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Print only how many match.")] = False,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
     exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit 1 if nothing matched.")] = False,
-) -> int:  # fmt: skip
+) -> int:
     """List jobs, newest first.
 
     Words and options choose; comma or repetition means or, different ones mean and.
@@ -80,7 +94,9 @@ def _sorting(word: str | None) -> "tuple[Sort, bool]":
         return "created", True
     key = word.removeprefix("-")
     if key not in SORTS:
-        raise KiribiError(Code.USAGE, f'--sort is "{word}"', hint=f"write one of: {', '.join(SORTS)}, with - to turn it round")
+        raise KiribiError(
+            Code.USAGE, f'--sort is "{word}"', hint=f"write one of: {', '.join(SORTS)}, with - to turn it round"
+        )
     return cast("Sort", key), word.startswith("-")
 
 

@@ -94,7 +94,15 @@ def _without_tail(args: list[str]) -> list[str]:
     # The one alias that is more than a name: tail = logs -f -n 20. It may stand behind global options.
     for place, word in enumerate(args):
         if not word.startswith("-"):
-            after_value = place > 0 and args[place - 1] in {"-c", "--config", "-C", "--directory", "--db", "--fields", "--color"}
+            after_value = place > 0 and args[place - 1] in {
+                "-c",
+                "--config",
+                "-C",
+                "--directory",
+                "--db",
+                "--fields",
+                "--color",
+            }
             if after_value:
                 continue
             return [*args[:place], "logs", "-f", "-n", "20", *args[place + 1 :]] if word == "tail" else args

@@ -55,12 +55,14 @@ class Out:
     now: Callable[[], int]
 
     # -- the answer
-    def list(self, rows: Iterable[View], columns: Sequence[Column], *, name: str = "id", known: Sequence[str] = ()) -> int:
+    def list(
+        self, rows: Iterable[View], columns: Sequence[Column], *, name: str = "id", known: Sequence[str] = ()
+    ) -> int:
         """Write many things in the form asked for; returns how many. `name`: the field that --quiet prints.
 
         `known`: all fields there are, for --fields (default: those of the columns).
         """
-        self._check_fields(columns, known)
+        self.check_fields(columns, known)
         counted = _Counted(rows)
         if self.quiet:
             self._write(f"{_tsv(row.get(name))}\n" for row in counted)
@@ -75,9 +77,11 @@ class Out:
             self._write("\t".join(_tsv(column.value(row)) for column in shown) + "\n" for row in counted)
         return counted.count
 
-    def thing(self, view: View, page: Callable[[], Iterable[str]], *, name: str = "id", known: Sequence[str] = ()) -> None:
+    def thing(
+        self, view: View, page: Callable[[], Iterable[str]], *, name: str = "id", known: Sequence[str] = ()
+    ) -> None:
         """Write one thing: a JSON object, its --fields, or the lines of `page` (table and TSV alike, styled by `style`)."""
-        self._check_fields((), known or tuple(view))
+        self.check_fields((), known or tuple(view))
         if self.quiet:
             self.line(_tsv(view.get(name)))
         elif self.form == "json":
@@ -96,6 +100,15 @@ class Out:
     def line(self, text: str) -> None:
         """Write one line of the answer as it is; pass text of strangers through `shown` first."""
         self._write([text + "\n"])
+
+    def text(self, text: str) -> None:
+        """Write text of the answer that is no whole line."""
+        if text:
+            self._write([text])
+
+    def row(self, view: View) -> None:
+        """Write one JSON object on one line, for answers that come bit by bit."""
+        self._write([compact(self._picked(view)) + "\n"])
 
     def raw(self, data: bytes) -> None:
         """Write bytes of the answer."""
@@ -167,7 +180,8 @@ class Out:
     def _picked(self, view: View) -> View:
         return {field: view.get(field) for field in self.fields} if self.fields else view
 
-    def _check_fields(self, columns: Sequence[Column], known: Sequence[str]) -> None:
+    def check_fields(self, columns: Sequence[Column], known: Sequence[str]) -> None:
+        """Refuse unknown --fields; an acting command asks this before it acts. `--fields help` ends here."""
         names = list(dict.fromkeys([*known, *(column.name for column in columns)]))
         if self.fields == ("help",):
             self._write(f"{name}\n" for name in names)

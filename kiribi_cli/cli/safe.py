@@ -27,7 +27,7 @@ def one_line(text: str) -> str:
     return safe(" ".join(text.split()) if not text.isprintable() or "  " in text else text)
 
 
-def colours_only(text: str) -> str:
+def colours_only(text: str, *, reset: bool = True) -> str:
     r"""Let colours (SGR) pass and spell the rest; adds a reset where colours were used.
 
     >>> colours_only("\x1b[31mred\x1b[2Jclear")
@@ -39,7 +39,7 @@ def colours_only(text: str) -> str:
     for match in _COLOUR.finditer(text):
         parts += [safe(text[end : match.start()]), match[0]]
         end = match.end()
-    return "".join([*parts, safe(text[end:])]) + ("\x1b[0m" if end else "")
+    return "".join([*parts, safe(text[end:])]) + ("\x1b[0m" if end and reset else "")
 
 
 def _spelled(match: re.Match[str]) -> str:

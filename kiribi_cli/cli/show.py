@@ -9,7 +9,10 @@ from kiribi_cli.cli.wiring import here
 
 def show(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")],
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
+    ],
+    *,
     attempts: Annotated[bool, typer.Option("--attempts", help="The attempts (the default, with the rest).")] = False,
     payload: Annotated[bool, typer.Option("--payload", help="Only the payload.")] = False,
     result: Annotated[bool, typer.Option("--result", help="Only the result.")] = False,
@@ -32,7 +35,9 @@ def show(
 
     at = here(ctx)
     if tree:
-        raise KiribiError(Code.USAGE, "kiribi has no flows yet, so there is no tree to show", hint="kiribi show ID --events")
+        raise KiribiError(
+            Code.USAGE, "kiribi has no flows yet, so there is no tree to show", hint="kiribi show ID --events"
+        )
     if reveal and not at.out.tty:
         at.confirm("Show values that jobs.toml wants masked?")
     jobs = found_jobs(at.store, at.ids(ids), now=at.now())

@@ -1,4 +1,4 @@
-"""The three standard streams: open before anything else opens a file, never an encoding error, full and closed told apart."""
+"""The three standard streams: open before any file is, never an encoding error, full and closed told apart."""
 
 import os
 import sys

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Column", "DryRun", "Globals", "Here", "Ids", "filtered", "here"]
 
 DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would happen, change nothing.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,14 @@ class Here:
             from kiribi_cli.config.model import Config
 
             return Config()
+        from kiribi_cli.config import cache
         from kiribi_cli.config.read import read
 
-        return read(self.found.path, walked=self.found.walked)
+        config = read(self.found.path, walked=self.found.walked)
+        # So that the next plain `kiribi enqueue` need not read it again.
+        if cache.load(str(self.found.path)) is None:
+            cache.save(config)
+        return config
 
     @cached_property
     def config_or_none(self) -> "Config | None":
@@ -207,7 +214,7 @@ class Here:
 
     # -- arguments
     def ids(self, words: Iterable[str]) -> list[int]:
-        """Read ids: 42, @last, @last:NAME, @-2, - (stdin). Keeps the order, drops repetitions; does not look them up."""
+        """Read ids: 42, @last, @last:NAME, @-2, - (stdin). Keeps the order, drops repetitions, looks nothing up."""
         seen: dict[int, None] = {}
         for word in words:
             for item in _from_stdin() if word == "-" else (word,):
@@ -235,7 +242,9 @@ class Here:
         """Put filter options, words of the query language and ids together; raises NOT_FOUND for unknown names."""
         from kiribi_cli.actions.query import Known, Reading, read_filter
 
-        known = Known(lambda: (self.config_or_none or _nothing()).definitions, lambda: (self.config_or_none or _nothing()).queues)
+        known = Known(
+            lambda: (self.config_or_none or _nothing()).definitions, lambda: (self.config_or_none or _nothing()).queues
+        )
         found = read_filter(words, self.filters, Reading(self.now(), self.zone, self.store, known))
         if ids is None:
             return found

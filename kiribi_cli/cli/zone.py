@@ -1,4 +1,4 @@
-"""The zone of this machine as a value, so that dates of the past and the future get the offset they had or will have."""
+"""The zone of this machine as a value, so that any date gets the offset it had or will have."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo

@@ -1,6 +1,6 @@
 """Why does this job not run, or what became of it? One answer: the first of the list in cli.md, `why`, that holds.
 
-The order for pending jobs is the order in which a claim would give up on them, so that the answer agrees with the claim.
+The order for pending jobs is the order in which a claim gives up on them, so that the answer agrees with it.
 """
 
 from collections.abc import Callable, Mapping
@@ -80,7 +80,9 @@ def why(facts: Facts) -> Answer:
         case Status.CANCELLED:
             return _cancelled(facts)
         case Status.SKIPPED:
-            return Answer("dependency", _message(facts.job, "a job it waits for made it impossible"), facts.job.finished_at)
+            return Answer(
+                "dependency", _message(facts.job, "a job it waits for made it impossible"), facts.job.finished_at
+            )
 
 
 def _running(facts: Facts) -> Answer:
@@ -126,7 +128,9 @@ def _config(facts: Facts, since: int) -> Answer | None:
     if facts.broken is not None and not facts.workers:
         return Answer("config_invalid", f"jobs.toml is broken: {facts.broken}", since)
     if facts.broken is None and facts.definition is None and not facts.job.adhoc:
-        return Answer("definition_missing", f"no definition {facts.job.job} in jobs.toml", since, details={"job": facts.job.job})
+        return Answer(
+            "definition_missing", f"no definition {facts.job.job} in jobs.toml", since, details={"job": facts.job.job}
+        )
     return None
 
 
@@ -173,7 +177,9 @@ def _slots(facts: Facts, since: int) -> Answer | None:
 
 def _completed(facts: Facts) -> Answer:
     job = facts.job
-    failures = [attempt for attempt in facts.attempts[:-1] if attempt.outcome not in ("completed", "snoozed", "interrupted")]
+    failures = [
+        attempt for attempt in facts.attempts[:-1] if attempt.outcome not in ("completed", "snoozed", "interrupted")
+    ]
     message = f"completed on attempt {job.attempts} of {job.max_attempts}"
     if failures:
         message += f"; attempt {failures[-1].attempt} ended with {ending(failures[-1])}"
@@ -199,7 +205,9 @@ def _cancelled(facts: Facts) -> Answer:
     match job.reason:
         case "expired" if job.expires_at is not None:
             within = spell(max(0, job.expires_at - job.created_at))
-            return Answer("expired", f"not started within {within}", job.finished_at, details={"expires_at": job.expires_at})
+            return Answer(
+                "expired", f"not started within {within}", job.finished_at, details={"expires_at": job.expires_at}
+            )
         case "superseded":
             message = _message(job, "another job with the same unique key does the work")
             return Answer("superseded", message, job.finished_at)
