@@ -59,6 +59,7 @@ class BadBatchError(KiribiError):
     """The transaction with a bad line was not stored, nor anything after it."""
 
     def __init__(self, bad: Sequence[BadLine], account: Account) -> None:
+        self.bad = tuple(bad)
         if len(bad) == 1:
             super().__init__(bad[0].code, f"{bad[0]}; {account.sentence()}")
         else:

@@ -5,18 +5,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, Literal
+from json import loads
+from typing import TYPE_CHECKING, Any, Literal
 
 from kiribi_cli.actions.request import Request, changed, checked_name, given_key, usage, when_of
 from kiribi_cli.config.model import Config
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.definition import Definition
-from kiribi_cli.core.job import NewJob
+from kiribi_cli.core.job import Job, NewJob, Status
 from kiribi_cli.core.options import with_command
 from kiribi_cli.core.params import Check, check_for, declared_types, merge
 from kiribi_cli.core.placeholders import MissingValueError, fill, fill_argv
-from kiribi_cli.core.plan import Plan, label, new_job, plan_of, with_key
+from kiribi_cli.core.plan import label, new_job, plan_of, with_key
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.store.base import Inserted, Store, UniqueTaken, Worker
+
+if TYPE_CHECKING:
+    from kiribi_cli.core.plan import Plan
 
 Maker = Callable[[str | bytes | None, str | None], NewJob]
 
@@ -43,7 +48,7 @@ class Recipe:
     """A request without its payload, read and checked once: makes any number of jobs."""
 
     definition: Definition
-    plan: Plan
+    plan: "Plan"
     check: Check
     # A key from the command line, literal; else the definition's, filled in per job.
     key: str | None
@@ -201,3 +206,44 @@ def _environment(words: tuple[str, ...], environ: Mapping[str, str]) -> dict[str
 
 def _folder(request: Request, caller: Caller) -> str:
     return os.path.normpath(os.path.join(caller.cwd, request.cwd)) if request.cwd else caller.cwd  # noqa: PTH118
+
+
+def enqueue(store: Store, row: NewJob, *, now: int) -> Inserted:
+    """Store one job, durable on return; raises CONFLICT, naming the holder, where the unique key asks for that."""
+    try:
+        return store.insert([row], now=now)[0]
+    except UniqueTaken as taken:
+        sentence = f'the unique key "{payloads.shown(taken.key)}" of {row["job"]} is held by job {taken.holder}'
+        raise KiribiError(Code.CONFLICT, sentence, hint=f"kiribi show {taken.holder}") from None
+
+
+def serving(store: Store, queue: str) -> list[Worker]:
+    """The live workers that take jobs from a queue."""
+    return [
+        worker
+        for worker in store.workers()
+        if worker.alive and worker.kind == "worker" and worker.state == "running"
+        if worker.queues is None or queue in worker.queues
+    ]
+
+
+def no_worker(queue: str) -> KiribiError:
+    return KiribiError(
+        Code.NO_WORKER, f"no worker serves the queue {queue}; nothing was enqueued", hint="kiribi worker"
+    )
+
+
+def preview(row: NewJob, *, now: int) -> Job:
+    """The job that a row would become, with the id 0."""
+    return Job(
+        id=0, job=row["job"], kind=row["kind"], adhoc=bool(row["adhoc"]),
+        status=Status.SCHEDULED if row["run_at"] > now else Status.PENDING,
+        queue=row["queue"], priority=row["priority"], tags=tuple(loads(row["tags"] or "[]")),
+        attempts=0, max_attempts=row["max_attempts"], snoozes=0, interruptions=0, attempt=0, attempt_id=None,
+        unique_key=row.get("unique_key"), created_at=row["created_at"], run_at=row["run_at"], first_started_at=None,
+        started_at=None, finished_at=None, expires_at=row.get("expires_at"), cancel_requested_at=None,
+        cancel_requested_by=None, duration_ms=None, total_ms=0, exit_code=None, signal=None, error=None, reason=None,
+        progress=None, schedule=None, scheduled_for=None, flow=None, step=None, parent=row["parent"],
+        origin_kind=row["origin_kind"], origin_by=row["origin_by"], worker=None, payload=row["payload"], result=None,
+        options=row["options"],
+    )  # fmt: skip

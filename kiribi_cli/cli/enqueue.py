@@ -1,0 +1,126 @@
+"""`kiribi enqueue`."""
+
+from typing import Annotated
+
+import typer
+
+from kiribi_cli.cli.wiring import DryRun, here
+
+
+def enqueue(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB [KEY=VALUE]... | -- COMMAND [ARG]...", help="A definition and its payload, or a command."
+        ),
+    ] = None,
+    *,
+    payload: Annotated[
+        str | None, typer.Option("-p", "--payload", metavar="JSON", help="The payload: JSON, @FILE, or - (stdin).")
+    ] = None,
+    queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="The queue.")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", metavar="N", help="Higher first, -1000 to 1000.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A further tag.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the command.")] = None,
+    delay: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="Not before so long from now.")] = None,
+    when: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Not before this time.")] = None,
+    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="T", help="Cancel if not started by then.")
+    ] = None,
+    backoff: Annotated[str | None, typer.Option("--backoff", metavar="B", help="10s, 10s..1h, or 10s,1m,5m.")] = None,
+    unique: Annotated[
+        str | None, typer.Option("--unique", metavar="KEY", help="Only if no job with this key is there.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--while", metavar="W", help="Unique until: pending, unfinished or a duration.")
+    ] = None,
+    on_conflict: Annotated[
+        str | None,
+        typer.Option("--on-conflict", metavar="C", help="skip (print the id that is there) or error (exit 5)."),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A variable for the command; stored.")
+    ] = None,
+    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="The folder of the command.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it completed.")] = False,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Wait and print its log; the id goes to stderr.")
+    ] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Wait and exit as the job does.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="Wait and print its result instead of the id.")] = False,
+    wait_timeout: Annotated[
+        str | None, typer.Option("--wait-timeout", metavar="T", help="Wait so long at most; then exit 124.")
+    ] = None,
+    require_worker: Annotated[
+        bool, typer.Option("--require-worker", help="Exit 8, nothing enqueued, if no worker serves the queue.")
+    ] = False,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE|-", help="One job per line of JSON, from a file or stdin.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Lines per transaction.")] = 1000,
+    on_error: Annotated[
+        str, typer.Option("--on-error", metavar="stop|skip", help="A bad line: stop there, or leave it out.")
+    ] = "stop",
+    from_line: Annotated[int, typer.Option("--from-line", metavar="N", min=1, help="Begin with this line.")] = 1,
+    mutex: Annotated[str | None, typer.Option("--mutex", hidden=True)] = None,
+    after: Annotated[list[str] | None, typer.Option("--after", hidden=True)] = None,
+    after_failure: Annotated[list[str] | None, typer.Option("--after-failure", hidden=True)] = None,
+    after_finish: Annotated[list[str] | None, typer.Option("--after-finish", hidden=True)] = None,
+    dry_run: DryRun = False,
+) -> int:
+    """Add a job to a queue and print its id, once it is safe on disk.
+
+    KEY=VALUE sets a member of the payload, KEY:=JSON one that is not text, KEY=@FILE and KEY:=@FILE one from a file.
+    After -- stands a command: it runs as it is, in this folder, once.
+
+    With --batch each line is a payload of JOB, or without JOB an object with "job" or "command" and what else the
+    options say.
+
+    Examples:
+      kiribi enqueue MyJob user=42 urgent:=true
+      kiribi enqueue MyJob --payload '{"user": 42}' --in 10m
+      kiribi enqueue --queue audio -- lame -- song.wav
+      kiribi enqueue Mailer --batch users.jsonl
+    """
+    from kiribi_cli.actions.request import Request, later, usage
+
+    at = here(ctx)
+    for option, given in {
+        "--mutex": mutex, "--after": after, "--after-failure": after_failure, "--after-finish": after_finish,
+    }.items():  # fmt: skip
+        if given:
+            raise later(option)
+    command = at.after or ()
+    named = list(words or ())[: len(words or ()) - len(command)]
+    request = Request(
+        job=named[0] if named else None, command=command, name=name, queue=queue, priority=priority,
+        tags=tuple(tag or ()), delay=delay, at=when, max_attempts=max_attempts, timeout=timeout, expires=expires,
+        backoff=backoff, unique=unique, until=until, on_conflict=on_conflict, env=tuple(env or ()), cwd=cwd,
+    )  # fmt: skip
+    waits = wait or follow or exit_code or result or wait_timeout is not None
+    if batch is not None:
+        from kiribi_cli.cli.enqueue_lines import Lines, enqueue_lines
+
+        if waits or payload is not None or len(named) > 1 or command:
+            raise usage("--batch takes everything from its lines", "kiribi enqueue [JOB] --batch FILE")
+        return enqueue_lines(at, request, Lines(batch, batch_size, on_error, from_line, dry_run, require_worker))
+    from kiribi_cli.cli import enqueue_one as one
+
+    row = one.prepared_row(at, request, payload, named[1:])
+    if dry_run:
+        one.print_preview(at, row)
+        return 0
+    if waits:
+        from kiribi_cli.cli.enqueue_wait import Patience, enqueue_and_wait
+
+        patience = Patience(follow=follow, exit_code=exit_code, result=result, timeout=wait_timeout)
+        return enqueue_and_wait(at, row, patience, require_worker=require_worker)
+    inserted = one.store_row(at, row, require_worker=require_worker)
+    one.note(at, inserted)
+    one.print_id(at, inserted)
+    return 0
