@@ -45,7 +45,7 @@ def cancel(store: Store, chosen: Chosen, *, by: str, now: int, signal: str | Non
 
 
 def remove(store: Store, logs: Path, chosen: Chosen, *, by: str, now: int) -> Action:
-    """Delete finished jobs with their attempts, then their logs. A crash in between leaves logs: `doctor` finds them."""
+    """Delete finished jobs with their attempts, then their logs; those left by a crash `doctor` finds."""
 
     def act(ids: Sequence[int]) -> Acted:
         acted, attempts = store.delete(ids, by=by, now=now)
@@ -55,19 +55,20 @@ def remove(store: Store, logs: Path, chosen: Chosen, *, by: str, now: int) -> Ac
     return act_on("rm", chosen, act)
 
 
-def end_first(
-    store: Store, chosen: Chosen, *, by: str, clock: Callable[[], int], pause: Callable[[], None], patience_ms: int
-) -> None:
-    """Cancel what of the chosen jobs is unfinished and wait until it has ended, for `patience_ms` at most.
-
-    What has not ended by then (its worker is dead, say) is left for the deletion to refuse.
-    """
+def await_end(
+    store: Store,
+    ids: Sequence[int],
+    *,
+    clock: Callable[[], float],
+    pause: Callable[[], None],
+    patience: float | None = None,
+) -> frozenset[int]:
+    """Wait until none of these jobs runs, for `patience` seconds at most; answers those that still run."""
     started = clock()
-    act_on("cancel", chosen, lambda ids: store.cancel(ids, by=by, now=started))
-    while clock() - started < patience_ms:
-        alive = {job.id for job in store.running()}
-        if alive.isdisjoint(chosen.ids):
-            return
+    while True:
+        left = frozenset(job.id for job in store.running()).intersection(ids)
+        if not left or (patience is not None and clock() - started >= patience):
+            return left
         pause()
 
 

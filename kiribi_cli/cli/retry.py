@@ -1,0 +1,50 @@
+"""kiribi retry."""
+
+from typing import Annotated
+
+import typer
+
+from kiribi_cli.cli.wiring import DryRun, Ids, filtered, here
+
+
+@filtered
+def retry(
+    ctx: typer.Context,
+    ids: Ids = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Also jobs that are completed.")] = False,
+    more: Annotated[
+        int | None, typer.Option("--more", metavar="N", min=1, help="Attempts granted (the original max_attempts).")
+    ] = None,
+    delay: Annotated[str | None, typer.Option("--in", metavar="T", help="Not before so long from now.")] = None,
+    spread: Annotated[str | None, typer.Option("--spread", metavar="T", help="Spread the starts over T.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N jobs, the oldest first.")] = None,
+    dry_run: DryRun = False,
+) -> int:
+    """Put failed, cancelled and skipped jobs back into the queue.
+
+    The same job goes on: attempts are appended, nothing is erased. Retrying jobs start now. Named ids are not
+    asked about; jobs picked by a filter are listed by name first, and need a yes.
+
+    Examples:
+        kiribi retry 42
+        kiribi retry --status failed --since 1d --spread 10m
+        kiribi ls --status failed -q | kiribi retry - --yes
+    """
+    from kiribi_cli.actions import change
+    from kiribi_cli.actions.acting import would_act
+    from kiribi_cli.cli.acting import choose, question, tell
+
+    at = here(ctx)
+    in_ms, spread_ms = at.duration(delay or "0"), at.duration(spread or "0")
+    chosen = choose(at, ids, "retry", force=force, limit=limit)
+    if dry_run:
+        action = would_act("retry", chosen)
+    else:
+        if chosen.by_filter and chosen.ids:
+            at.confirm(question("Retry", chosen))
+        action = change.retry(
+            at.store, chosen, by=at.by, now=at.now(), force=force, more=more, in_ms=in_ms, spread_ms=spread_ms
+        )
+    done = "pending again" if not (in_ms or spread_ms) else "scheduled again"
+    return tell(at, action, chosen, would="retry", done=done)
