@@ -1,0 +1,82 @@
+"""kiribi run."""
+
+from typing import Annotated
+
+import typer
+
+from kiribi_cli.cli.wiring import here
+
+
+def run(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB [KEY=VALUE]... | -- COMMAND [ARG]...", help="A definition and its payload, or a command."
+        ),
+    ] = None,
+    *,
+    payload: Annotated[
+        str | None, typer.Option("-p", "--payload", metavar="JSON", help="The payload: JSON, @FILE, or - (stdin).")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the command.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A further tag.")] = None,
+    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
+    kill_after: Annotated[
+        str | None, typer.Option("--kill-after", metavar="T", help="From the stop signal to SIGKILL.")
+    ] = None,
+    backoff: Annotated[str | None, typer.Option("--backoff", metavar="B", help="10s, 10s..1h, or 10s,1m,5m.")] = None,
+    success_codes: Annotated[
+        str | None, typer.Option("--success-codes", metavar="0,24", help="Exit codes that mean success.")
+    ] = None,
+    unique: Annotated[
+        str | None, typer.Option("--unique", metavar="KEY", help="Only one job with this key at a time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--while", metavar="W", help="Unique until: pending, unfinished or a duration.")
+    ] = None,
+    if_busy: Annotated[
+        str, typer.Option("--if-busy", metavar="wait[:T]|skip|fail", help="The key is taken: wait, exit 0, or exit 75.")
+    ] = "wait",
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A further variable; stored.")
+    ] = None,
+    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="The folder of the command.")] = None,
+    quiet_on_success: Annotated[
+        bool, typer.Option("--quiet-on-success", help="Print the output only if the job failed in the end.")
+    ] = False,
+    stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Pass stdin through; one attempt only.")] = False,
+    no_record: Annotated[bool, typer.Option("--no-record", help="Leave no job behind.")] = False,
+    mutex: Annotated[str | None, typer.Option("--mutex", hidden=True)] = None,
+    as_cron: Annotated[bool, typer.Option("--as-cron", hidden=True)] = False,
+) -> int:
+    """Run a job now, here, in the foreground, and exit with its code. Needs no worker; recorded like any job.
+
+    A definition gets the environment that a worker started here would give it. A command after -- gets everything that
+    you have, and one attempt.
+
+    Examples:
+      kiribi run Backup
+      kiribi run --timeout 30m --quiet-on-success -- /usr/local/sbin/backup /srv
+      kiribi run --unique sync --if-busy skip -- rsync -a src/ dst/
+    """
+    from kiribi_cli.actions.request import Request, later
+    from kiribi_cli.cli.run_here import Wishes, run_here
+
+    at = here(ctx)
+    for option, given in {"--mutex": mutex, "--as-cron": as_cron}.items():
+        if given:
+            raise later(option)
+    command = at.after or ()
+    named = list(words or ())[: len(words or ()) - len(command)]
+    request = Request(
+        job=named[0] if named else None, command=command, name=name, tags=tuple(tag or ()),
+        max_attempts=1 if stdin else max_attempts, timeout=timeout, backoff=backoff, unique=unique, until=until,
+        env=tuple(env or ()), cwd=cwd,
+    )  # fmt: skip
+    wishes = Wishes(
+        payload=payload, words=tuple(named[1:]), kill_after=kill_after, success_codes=success_codes, if_busy=if_busy,
+        quiet_on_success=quiet_on_success, stdin=stdin, record=not no_record,
+    )  # fmt: skip
+    return run_here(at, request, wishes)

@@ -1,0 +1,1 @@
+"""The daemon: claim, run, settle, and its duties."""

@@ -1,0 +1,144 @@
+"""From a claim to what the hands need, and from what they report to a settlement. Decides nothing, starts nothing."""
+
+import json
+from dataclasses import replace
+from typing import assert_never
+
+from kiribi_cli.core.definition import Definition
+from kiribi_cli.core.job import Options
+from kiribi_cli.core.outcome import (
+    Cancelled,
+    Ended,
+    Exited,
+    Interrupted,
+    NeverStarted,
+    Outcome,
+    Raised,
+    Signalled,
+    Snoozed,
+    TimedOut,
+    WorkerLost,
+)
+from kiribi_cli.core.problem import problem, signal_name
+from kiribi_cli.core.result import result_text
+from kiribi_cli.core.settle import Complete, Decision, Snooze, settle
+from kiribi_cli.runner.launch import Launch, Started, Work
+from kiribi_cli.store.base import Claim, Running, Settlement
+
+
+def work_of(claim: Claim, options: Options, timezone: str) -> Work:
+    """What the runner has to know of a claimed job."""
+    return Work(
+        attempt_id=claim.attempt_id,
+        job_id=claim.job_id,
+        job=claim.job,
+        queue=claim.queue,
+        attempt=claim.attempt,
+        max_attempts=claim.max_attempts,
+        attempts_left=claim.max_attempts - claim.attempts,
+        run_at=claim.run_at,
+        tags=claim.tags,
+        payload=claim.payload,
+        env=options.env or {},
+        argv=options.command,
+        cwd=options.cwd,
+        scheduled_for=claim.scheduled_for,
+        schedule=claim.schedule or "",
+        timezone=timezone,
+        timeout_ms=options.timeout_ms,
+        earlier=claim.attempt > 1,
+    )
+
+
+def rules_of(definition: Definition, options: Options) -> Definition:
+    """The definition with what `kiribi run` and ad-hoc jobs froze in the job instead."""
+    if options.success_codes is not None:
+        codes = frozenset(options.success_codes)
+        definition = replace(definition, success_codes=codes, fail_codes=definition.fail_codes - codes)
+    if options.kill_after_ms is not None:
+        definition = replace(definition, kill_after_ms=options.kill_after_ms)
+    return definition
+
+
+def running(started: Started, launch: Launch | None) -> Running:
+    """What is recorded of an attempt that has begun: which process it is, and what it runs."""
+    return Running(
+        attempt_id=started.attempt_id,
+        started_at=started.at_ms,
+        pid=started.pid,
+        process=json.dumps([started.boot_id, started.pid_namespace, started.start_ticks]),
+        command=_command(launch) if launch else None,
+        cwd=launch.base.cwd if launch else None,
+    )
+
+
+def _command(launch: Launch) -> str:
+    argv = ["python", launch.base.python] if launch.base.python else launch.argv
+    return json.dumps(argv, ensure_ascii=True)
+
+
+def settlement(
+    claim: Claim,
+    ended: Ended,
+    rules: Definition,
+    options: Options,
+    *,
+    now: int,
+    dice: float,
+    began: Running | None = None,
+) -> Settlement:
+    """Decide what becomes of the job and say it in the words of the store."""
+    decision = settle(claim.standing(options.backoff), ended.outcome, rules, now=now, dice=dice)
+    completed = isinstance(decision, Complete)
+    exit_code, signal = _code_and_signal(ended.outcome)
+    return Settlement(
+        claim=claim,
+        decision=decision,
+        outcome=outcome_word(ended.outcome, decision),
+        started_at=ended.started_at,
+        finished_at=now if ended.started_at is None else ended.started_at + ended.duration_ms,
+        duration_ms=ended.duration_ms,
+        usage=ended.usage,
+        exit_code=exit_code,
+        signal=signal,
+        error=None if completed or isinstance(decision, Snooze) else problem(ended.outcome, ended.stderr_tail),
+        # What a Python callable returned is JSON text already; a command writes what it likes.
+        result=(ended.result if rules.kind == "python" else result_text(ended.result)) if completed else None,
+        log_bytes=ended.log_bytes,
+        running=began,
+    )
+
+
+def outcome_word(outcome: Outcome, decision: Decision) -> str:
+    """The outcome of an attempt as cli.md names it; what a code list made a success is completed."""
+    match outcome, decision:
+        case _, Complete():
+            return "completed"
+        case ((Exited() | Snoozed()), Snooze()):
+            return "snoozed"
+        case ((Exited() | Signalled() | Raised() | Snoozed()), _):
+            return "failed"
+        case TimedOut(), _:
+            return "timed_out"
+        case NeverStarted(), _:
+            return "never_started"
+        case WorkerLost(), _:
+            return "worker_lost"
+        case Interrupted(), _:
+            return "interrupted"
+        case Cancelled(), _:
+            return "cancelled"
+        case _:
+            assert_never(outcome)
+
+
+def _code_and_signal(outcome: Outcome) -> tuple[int | None, str | None]:
+    match outcome:
+        case Exited(code):
+            return code, None
+        case Signalled(number):
+            return None, signal_name(number) or f"signal {number}"
+        case Raised():
+            return 1, None
+        case _:
+            return None, None

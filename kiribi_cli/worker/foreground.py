@@ -1,0 +1,241 @@
+"""`kiribi run`: one job, here and now, in the foreground, without a worker; recorded like any other.
+
+The process holds a worker's lock while it lives, so that what it held is rescued if it is killed. What becomes of
+the job is decided in core/settle.py; between attempts it waits here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from select import select
+from typing import Literal, Protocol, assert_never
+
+from kiribi_cli import clock
+from kiribi_cli.core.definition import Definition
+from kiribi_cli.core.job import NewJob, Options
+from kiribi_cli.core.options import options_from
+from kiribi_cli.core.outcome import Ended
+from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
+from kiribi_cli.runner.hands import Hands
+from kiribi_cli.runner.launch import Place, Progressed, Returned, Started
+from kiribi_cli.runner.prepare import prepare
+from kiribi_cli.store.base import Claim, Running, Settlement, Store
+from kiribi_cli.worker.attempts import rules_of, running, settlement, work_of
+from kiribi_cli.worker.signals import Signals
+
+# Between two looks at whether somebody cancelled the job, or freed the key that we wait for.
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The unique key is held by job `holder`."""
+
+    holder: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How it ended: the last settlement, how many attempts it took, how long they took in all (milliseconds).
+
+    `signal`: the one that this process received and passed on, None for none. `attempt_ids` name the logs.
+    """
+
+    last: Settlement
+    ended: Ended
+    attempt_ids: tuple[int, ...]
+    total_ms: int
+    signal: int | None
+
+
+class Ledger(Protocol):
+    """Where claims come from and settlements go."""
+
+    def begin(self, job: NewJob, now: int) -> Claim | Busy: ...
+    def again(self, claim: Claim, now: int) -> Claim | None: ...
+    def began(self, began: Running, now: int) -> None: ...
+    def settle(self, settled: Settlement, now: int) -> None: ...
+    def cancelled_by(self, claim: Claim) -> str | None: ...
+    def give_up(self, claim: Claim, now: int) -> None: ...
+
+
+class Recorded:
+    """The history: claims and settlements of a store."""
+
+    def __init__(self, store: Store, worker_id: int, by: str) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._by = by
+
+    def begin(self, job: NewJob, now: int) -> Claim | Busy:
+        """Insert the job as running, in one transaction: no worker can take it from us."""
+        found = self._store.start_here(self._worker_id, job, now=now)
+        return found if isinstance(found, Claim) else Busy(found.id)
+
+    def again(self, claim: Claim, now: int) -> Claim | None:
+        return self._store.claim_job(self._worker_id, claim.job_id, now=now)
+
+    def began(self, began: Running, now: int) -> None:
+        self._store.turn(self._worker_id, now=now, began=[began])
+
+    def settle(self, settled: Settlement, now: int) -> None:
+        self._store.turn(self._worker_id, now=now, settlements=[settled])
+
+    def cancelled_by(self, claim: Claim) -> str | None:
+        asked = self._store.cancel_requests(self._worker_id)
+        return next((request.by for request in asked if request.attempt_id == claim.attempt_id), None)
+
+    def give_up(self, claim: Claim, now: int) -> None:
+        self._store.cancel([claim.job_id], by=self._by, now=now)
+
+
+class Unrecorded:
+    """No database can be used: the job runs all the same, and nobody will know."""
+
+    def __init__(self) -> None:
+        self._attempts = 0
+
+    def begin(self, job: NewJob, now: int) -> Claim | Busy:
+        return self._claim(job, now, 1, 0)
+
+    def _claim(self, job: NewJob, now: int, attempt: int, snoozes: int) -> Claim:
+        self._attempts += 1
+        return Claim(
+            attempt_id=self._attempts, job_id=0, job=job["job"], kind=job["kind"], adhoc=bool(job.get("adhoc")),
+            queue=job.get("queue", "default"), priority=0, tags=(), payload=job.get("payload"), options=job.get("options"),
+            attempt=self._attempts, attempts=attempt, max_attempts=job.get("max_attempts", 1), snoozes=snoozes,
+            interruptions=0, run_at=now, created_at=now, first=self._attempts == 1, schedule=None, scheduled_for=None,
+            flow=None, step=None,
+        )  # fmt: skip
+
+    def again(self, claim: Claim, now: int) -> Claim | None:
+        from dataclasses import replace
+
+        self._attempts += 1
+        spent = claim.attempts + (0 if self._refunded else 1)
+        return replace(
+            claim, attempt_id=self._attempts, attempt=self._attempts, attempts=spent, first=False,
+            snoozes=claim.snoozes + int(self._refunded),
+        )  # fmt: skip
+
+    _refunded = False
+
+    def settle(self, settled: Settlement, now: int) -> None:  # noqa: ARG002  (there is nowhere to write it)
+        self._refunded = isinstance(settled.decision, Snooze)
+
+    def began(self, began: Running, now: int) -> None:
+        """Nobody will ask."""
+
+    def cancelled_by(self, claim: Claim) -> str | None:  # noqa: ARG002  (nobody can)
+        return None
+
+    def give_up(self, claim: Claim, now: int) -> None:
+        """Nothing is waiting anywhere."""
+
+
+class Foreground:
+    """Runs one job to its end. `say` gets sentences for people about what is being waited for."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        hands: Hands,
+        signals: Signals,
+        definition: Definition,
+        place: Place,
+        *,
+        timezone: str,
+        say: Callable[[str], None],
+        stdin: Literal["payload", "inherit"] = "payload",
+    ) -> None:
+        self._ledger = ledger
+        self._hands = hands
+        self._signals = signals
+        self._definition = definition
+        self._place = place
+        self._timezone = timezone
+        self._say = say
+        self._stdin = stdin
+        self._attempts: list[int] = []
+        self._total_ms = 0
+
+    def run(self, claim: Claim) -> Ran:
+        """Attempt after attempt until the end; waits between them. A signal goes to the job, or ends the waiting."""
+        options = options_from(claim.options)
+        rules = rules_of(self._definition, options)
+        while True:
+            ended, began = self._attempt(claim, rules, options)
+            now = clock.now_ms()
+            settled = settlement(claim, ended, rules, options, now=now, dice=clock.dice(), began=began)
+            self._ledger.settle(settled, now)
+            self._attempts.append(claim.attempt_id)
+            self._total_ms += ended.duration_ms
+            again_at = _again_at(settled, now)
+            following = None if again_at is None else self._wait_for(again_at, settled, claim)
+            if following is None:
+                return Ran(settled, ended, tuple(self._attempts), self._total_ms, self._signals.last)
+            claim = following
+
+    def _attempt(self, claim: Claim, rules: Definition, options: Options) -> tuple[Ended, Running | None]:
+        from dataclasses import replace
+
+        work = replace(work_of(claim, options, self._timezone), stdin=self._stdin)
+        prepared = prepare(rules, work, self._place)
+        if isinstance(prepared, Ended):
+            return prepared, None
+        self._hands.start_many([prepared])
+        began: Running | None = None
+        unwritten: Running | None = None
+        seen = 0
+        while True:
+            stirred = select([self._hands, self._signals], [], [], POLL_S)[0]
+            self._signals.clear()
+            for report in self._hands.reports():
+                match report:
+                    case Started():
+                        began = unwritten = running(report, prepared)
+                    case Ended():
+                        return report, unwritten
+                    case Progressed() | Returned():
+                        pass
+                    case _:
+                        assert_never(report)
+            seen = self._pass_on(claim, seen)
+            if not stirred and unwritten is not None:
+                # Short commands are written once, with their end.
+                self._ledger.began(unwritten, clock.now_ms())
+                unwritten = None
+            if not stirred and began is not None and (by := self._ledger.cancelled_by(claim)):
+                self._hands.stop(claim.attempt_id, "cancel", by)
+
+    def _pass_on(self, claim: Claim, seen: int) -> int:
+        """Give the job the signals that came since; the third one is SIGKILL."""
+        if self._signals.stops > seen:
+            kill_after_ms = 0 if self._signals.stops > 2 else None
+            self._hands.stop(claim.attempt_id, "cancel", "signal", self._signals.last, kill_after_ms)
+        return self._signals.stops
+
+    def _wait_for(self, at: int, settled: Settlement, claim: Claim) -> Claim | None:
+        """Sleep until the next attempt is due and claim it; None when a signal, or somebody else, ended the waiting."""
+        wait_s = max(0.0, (at - clock.now_ms()) / 1000)
+        why = settled.error.message if settled.error else "asked to be tried later"
+        self._say(f"{claim.job} (job {claim.job_id}): {why}; again in {wait_s:.1f}s")
+        until = clock.monotonic() + wait_s
+        while (left := until - clock.monotonic()) > 0:
+            if self._signals.stops:
+                self._ledger.give_up(claim, clock.now_ms())
+                return None
+            select([self._signals], [], [], left)
+            self._signals.clear()
+        return self._ledger.again(claim, clock.now_ms())
+
+
+def _again_at(settled: Settlement, now: int) -> int | None:
+    match settled.decision:
+        case Retry(at) | Snooze(at):
+            return at
+        case Release():
+            return now
+        case Complete() | Fail() | Cancel():
+            return None
+        case _:
+            assert_never(settled.decision)

@@ -1,0 +1,164 @@
+"""What dead workers held: jobs that were to be adopted go on under us, all others are ended and settled as lost.
+
+Rescue is a claim: attempts are taken over with their tokens and then settled like any other. An attempt is never
+given up while a process of it lives on this host.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kiribi_cli import clock
+from kiribi_cli.core.definition import Definition
+from kiribi_cli.core.outcome import Ended
+from kiribi_cli.runner.hands import Hands, HandsLost, waiting
+from kiribi_cli.runner.launch import Report, Started
+from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, pid_namespace, send
+from kiribi_cli.store.base import Claim, Held, Store
+
+# Between two looks at what is still dying.
+PAUSE = 0.05
+# How long hands whose brain has died are given to say what they run.
+GREETING_S = 1.0
+
+RulesOf = Callable[[Claim], Definition]
+
+
+@dataclass(slots=True)
+class Dying:
+    """A lost attempt and how long its processes have; `theirs`: its own hands are ending it already."""
+
+    held: Held
+    kill_at: float
+    asked: bool = False
+
+
+@dataclass(slots=True)
+class Adopted:
+    """An attempt that lives on: its claim is ours now, its hands report to us. `early` is what they said first."""
+
+    claim: Claim
+    hands: Hands
+    early: list[Report] = field(default_factory=list)
+
+
+class Rescue:
+    """Look for dead workers and see to the end of what they held, without ever blocking for long."""
+
+    def __init__(self, store: Store, worker_id: int, rules_of: RulesOf, *, run_dir: str, db_path: str | None) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._rules_of = rules_of
+        self._run_dir = run_dir
+        self._db_path = db_path
+        self._dying: list[Dying] = []
+        self.attached: list[Hands] = []
+
+    def look(self) -> list[Adopted]:
+        """Take over what dead workers held; gives what is to be adopted, keeps the rest until it is gone."""
+        adopted: list[Adopted] = []
+        for dead in self._store.dead_workers():
+            held = self._store.held_by(dead.id)
+            if held:
+                adopted += self._take_over(held)
+            # Deregistered last: if we die in between, the next one finds it again.
+            self._store.deregister(dead.id, now=clock.now_ms(), lost=True)
+        return adopted
+
+    def _take_over(self, held: Sequence[Held]) -> list[Adopted]:
+        early = self._greet() if any(self._rules_of(one.claim).on_worker_death == "adopt" for one in held) else {}
+        claims = {
+            claim.attempt_id: claim for claim in self._store.take_over(held, by=self._worker_id, now=clock.now_ms())
+        }
+        mine = [one for one in held if one.claim.attempt_id in claims]
+        self.lose([one for one in mine if one.claim.attempt_id not in early])
+        return [
+            Adopted(claims[attempt_id], hands, reports)
+            for attempt_id, (hands, reports) in early.items()
+            if attempt_id in claims
+        ]
+
+    def _greet(self) -> dict[int, tuple[Hands, list[Report]]]:
+        """Attach to every launcher without a brain; gives by attempt who runs it and what is said of it so far."""
+        said: dict[int, tuple[Hands, list[Report]]] = {}
+        for path in waiting(self._run_dir):
+            try:
+                hands = Hands.attach(path)
+            except HandsLost:
+                continue
+            self.attached.append(hands)
+            for report in _greeting(hands):
+                if isinstance(report, Started | Ended):
+                    said.setdefault(report.attempt_id, (hands, []))[1].append(report)
+        return said
+
+    def lose(self, held: Iterable[Held]) -> None:
+        """See to the end of attempts that are ours and have no hands any more; `gone` gives them back."""
+        now = clock.monotonic()
+        for one in held:
+            self._dying.append(Dying(one, now + self._rules_of(one.claim).kill_after_ms / 1000))
+
+    def gone(self) -> list[Claim]:
+        """Claims of which no process is left: to be settled as WorkerLost. Signals what is still there."""
+        if not self._dying:
+            return []
+        now = clock.monotonic()
+        done: list[Claim] = []
+        for dying in self._dying:
+            left = self._left(dying.held)
+            if not left:
+                done.append(dying.held.claim)
+            elif not dying.asked or now >= dying.kill_at:
+                self._signal(dying, left, kill=now >= dying.kill_at)
+        finished = {claim.attempt_id for claim in done}
+        self._dying = [dying for dying in self._dying if dying.held.claim.attempt_id not in finished]
+        return done
+
+    def _left(self, held: Held) -> list[Process]:
+        return leftovers([held.claim.attempt_id], self._db_path, _first(held))
+
+    def _signal(self, dying: Dying, left: Iterable[Process], *, kill: bool) -> None:
+        import signal
+
+        number = SIGKILL if kill else signal.Signals[self._rules_of(dying.held.claim).stop_signal]
+        for process in left:
+            send(process, number)
+            if not kill:
+                send(process, signal.SIGCONT)
+        dying.asked = True
+
+    def busy(self) -> bool:
+        """Whether something is still dying."""
+        return bool(self._dying)
+
+    def patience(self) -> float:
+        """Seconds until `gone` should be asked again."""
+        return PAUSE if self._dying else float("inf")
+
+    def close(self) -> None:
+        """Let go of adopted hands: what they run goes on, for the next worker."""
+        for hands in self.attached:
+            hands.close()
+
+
+def _greeting(hands: Hands) -> list[Report]:
+    """What hands say first: they tell all they run in one go."""
+    from select import select
+
+    reports: list[Report] = []
+    until = clock.monotonic() + GREETING_S
+    while not reports and (left := until - clock.monotonic()) > 0:
+        if select([hands], [], [], left)[0]:
+            try:
+                reports = hands.reports()
+            except HandsLost:
+                break
+    return reports
+
+
+def _first(held: Held) -> list[tuple[int, int]]:
+    """The first process of an attempt; a pid recorded in another boot or pid namespace means nothing."""
+    if held.pid is None or held.process is None:
+        return []
+    boot, namespace, ticks = json.loads(held.process)
+    return [(held.pid, ticks)] if ticks and (boot, namespace) == (boot_id(), pid_namespace()) else []
