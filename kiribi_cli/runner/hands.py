@@ -1,9 +1,42 @@
 """The brain's side of the hands: start them, tell them what to run, read what became of it. Never blocks on a job."""
 
+import os
+import select
+import signal
+import socket
+import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal, Self
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from kiribi_cli.runner.launch import Launch, Report
+from kiribi_cli.clock import monotonic
+from kiribi_cli.core.definition import Limits
+from kiribi_cli.core.outcome import (
+    Cancelled,
+    Ended,
+    Exited,
+    Interrupted,
+    NeverStarted,
+    Outcome,
+    Raised,
+    Signalled,
+    Snoozed,
+    TimedOut,
+    Usage,
+)
+from kiribi_cli.runner.frames import Wire
+from kiribi_cli.runner.launch import Base, Launch, Progressed, Report, Returned, Started
+from kiribi_cli.runner.process import boot_id, pid_namespace
+
+# Bases that the hands are made to remember; composing one again costs one message.
+_KNOWN_MAX = 256
+_KNOCK_MS = 3000
+# -I and -S: nothing of the user's environment or site-packages gets into the hands, and they start in 12 ms.
+_ALONE = ("-I", "-S", "-X", "utf8", "-c")
+_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from kiribi_cli.runner.launcher import main; main(3, *sys.argv[2:])"
+)
 
 
 class HandsLost(Exception):  # noqa: N818  (named for what happened)
@@ -13,16 +46,35 @@ class HandsLost(Exception):  # noqa: N818  (named for what happened)
 class Hands:
     """A launcher process and the socket to it."""
 
+    def __init__(self, wire: Wire, pid: int, path: str, *, is_child: bool) -> None:
+        self.pid = pid
+        self.path = path
+        self._wire = wire
+        self._is_child = is_child
+        self._boot = boot_id()
+        self._namespace = pid_namespace()
+        self._keys: dict[int, tuple[Base, int]] = {}
+        self._last_key = 0
+        # What came together with the answer to `attach`.
+        self._early: list[Any] = []
+
     @classmethod
     def start(
         cls, *, logs_dir: str, run_dir: str, db_path: str | None, slots: int | None = None, tee: bool = False
     ) -> Self:
         """Start a launcher. At most `slots` attempts run at once (None: all), further ones wait in the hands in order.
 
-        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log. The
-        launcher listens at `path` for a later `attach`. Both folders must exist, with absolute paths.
+        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log; only then is its
+        stdin there to be inherited. The launcher listens at `path` for a later `attach`. Both folders must exist, with
+        absolute paths.
         """
-        raise NotImplementedError
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).resolve().parent.parent.parent)
+        limit = "" if slots is None else str(slots)
+        arguments = [root, logs_dir, run_dir, db_path or "", limit, "1" if tee else ""]
+        with theirs:
+            pid = _spawn([sys.executable, *_ALONE, _CODE, *arguments], theirs.fileno(), quiet=not tee)
+        return cls(Wire(ours.detach()), pid, f"{run_dir}/hands-{pid}.sock", is_child=True)
 
     @classmethod
     def attach(cls, path: str) -> Self:
@@ -31,18 +83,44 @@ class Hands:
         The first reports are a Started for all that runs and the Ended of everything not yet `settled`.
         Attempts that were not to be adopted are being ended; they report nothing.
         """
-        raise NotImplementedError
-
-    path: str
-    pid: int
+        wire = Wire(_connect(path))
+        until = monotonic() + _KNOCK_MS / 1000
+        messages: list[Any] = []
+        while not messages and not wire.lost and monotonic() < until:
+            select.select([wire.fd], [], [], max(0.0, until - monotonic()))
+            messages = wire.receive()
+        if not messages or messages[0][0] != "hello":
+            wire.close()
+            raise HandsLost(f"the hands at {path} did not answer; they may have a worker")
+        hands = cls(wire, messages[0][1], path, is_child=False)
+        hands._early = messages[1:]
+        return hands
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there are reports (for select or epoll)."""
-        raise NotImplementedError
+        return self._wire.fd
 
     def start_many(self, launches: Sequence[Launch]) -> None:
         """Hand over attempts; never blocks. Raises HandsLost."""
-        raise NotImplementedError
+        messages: list[Any] = []
+        for launch in launches:
+            key = self._key(launch.base, messages)
+            messages.append(
+                [
+                    "run",
+                    launch.attempt_id,
+                    launch.job_id,
+                    key,
+                    launch.program,
+                    launch.argv,
+                    launch.env,
+                    launch.payload,
+                    launch.stdin,
+                    launch.timeout_ms,
+                    launch.earlier,
+                ]
+            )
+        self._send(messages)
 
     def stop(
         self,
@@ -56,33 +134,174 @@ class Hands:
 
         Asking again shortens what is going on, never lengthens it. Its Ended says Cancelled(by) or Interrupted.
         """
-        raise NotImplementedError
+        self._send([["stop", attempt_id, why, by, signal, kill_after_ms]])
 
     def recall(self) -> None:
         """Take back what waits in the hands: one Returned for each attempt that has not started."""
-        raise NotImplementedError
+        self._send([["recall"]])
 
     def resize(self, slots: int | None) -> None:
         """Change how many attempts run at once; running ones go on."""
-        raise NotImplementedError
+        self._send([["slots", slots]])
 
     def settled(self, attempt_ids: Collection[int]) -> None:
         """Say that these ends are stored: the hands keep the Ended of an adoptable attempt until then."""
-        raise NotImplementedError
+        self._send([["settled", list(attempt_ids)]])
 
     def reports(self) -> list[Report]:
         """Take what has been reported, oldest first, without waiting. Raises HandsLost once everything was taken."""
-        raise NotImplementedError
+        self._wire.flush()
+        messages = self._early + self._wire.receive()
+        self._early = []
+        if not messages and self._wire.lost:
+            raise HandsLost(f"the hands (pid {self.pid}) are gone")
+        found: list[Report] = []
+        for message in messages:
+            self._read(message, found)
+        return found
 
     def flush(self) -> bool:
         """Write what is buffered for the hands; true when nothing is left. `start_many` and `reports` try it too."""
-        raise NotImplementedError
+        return self._wire.flush()
 
     def close(self) -> None:
         """Let go: as a brain's death for what still runs. The launcher exits when nothing is left to run or report."""
-        raise NotImplementedError
+        self._wire.close()
+        if self._is_child:
+            # It usually exits at once, and then it is not left as a zombie; if jobs keep it, init or we reap it later.
+            _reap(self.pid)
+
+    def _key(self, base: Base, messages: list[Any]) -> int:
+        known = self._keys.get(id(base))
+        if known is not None:
+            return known[1]
+        if len(self._keys) >= _KNOWN_MAX:
+            _, old = self._keys.pop(next(iter(self._keys)))
+            messages.append(["drop", old])
+        self._last_key += 1
+        self._keys[id(base)] = (base, self._last_key)
+        messages.append(["base", self._last_key, _fields(base)])
+        return self._last_key
+
+    def _send(self, messages: list[Any]) -> None:
+        if self._wire.lost:
+            raise HandsLost(f"the hands (pid {self.pid}) are gone")
+        self._wire.send(messages)
+
+    def _read(self, message: list[Any], found: list[Report]) -> None:
+        match message[0]:
+            case "e":
+                (_, attempt_id, outcome, started_at, took_ms, user, system, rss, words, kept, result, note, pid) = (
+                    message
+                )
+                if pid:
+                    found.append(Started(attempt_id, pid, 0, self._boot, self._namespace, started_at))
+                found.append(
+                    Ended(
+                        attempt_id,
+                        _outcome(outcome),
+                        started_at,
+                        took_ms,
+                        Usage(user, system, rss),
+                        words,
+                        kept,
+                        result,
+                        note,
+                    )
+                )
+            case "s":
+                _, attempt_id, pid, ticks, at_ms = message
+                found.append(Started(attempt_id, pid, ticks, self._boot, self._namespace, at_ms))
+            case "p":
+                found.append(Progressed(message[1], message[2]))
+            case "r":
+                found.append(Returned(message[1]))
+            case other:
+                raise ValueError(f"the hands said {other!r}")
 
 
 def waiting(run_dir: str) -> Iterable[str]:
     """List the sockets of launchers in this folder, for `attach`; stale ones of dead launchers included."""
-    raise NotImplementedError
+    return sorted(str(path) for path in Path(run_dir).glob("hands-*.sock"))
+
+
+def _outcome(words: list[Any]) -> Outcome:
+    match words:
+        case ["exit", code]:
+            return Exited(code)
+        case ["signal", number, oom]:
+            return Signalled(number, oom)
+        case ["raised", kind, message, final]:
+            return Raised(kind, message, final)
+        case ["snoozed", delay_ms]:
+            return Snoozed(delay_ms)
+        case ["timeout", after_ms]:
+            return TimedOut(after_ms)
+        case ["never", reason]:
+            return NeverStarted(reason)
+        case ["cancelled", by]:
+            return Cancelled(by)
+        case ["interrupted"]:
+            return Interrupted()
+        case other:
+            raise ValueError(f"the hands told an unknown end: {other!r}")
+
+
+def _fields(base: Base) -> dict[str, Any]:
+    fields = asdict(base)
+    fields["env"] = list(base.env)
+    fields["limits"] = _limits(base.limits)
+    if base.identity is not None:
+        fields["identity"] = [base.identity.uid, base.identity.gid, list(base.identity.groups)]
+    return fields
+
+
+def _limits(limits: Limits) -> list[tuple[str, int | None]]:
+    return [
+        ("RLIMIT_AS", limits.memory),
+        ("RLIMIT_CPU", None if limits.cpu_time_ms is None else max(1, -(-limits.cpu_time_ms // 1000))),
+        ("RLIMIT_NOFILE", limits.open_files),
+        ("RLIMIT_NPROC", limits.processes),
+        ("RLIMIT_FSIZE", limits.file_size),
+    ]
+
+
+def _spawn(argv: list[str], wire_fd: int, *, quiet: bool) -> int:
+    """Start the launcher in a session of its own: no Ctrl-C, no Ctrl-Z and no kill of our group reaches it."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    # Not onto itself: that would leave it to close on exec.
+    wire = os.dup(wire_fd) if wire_fd == 3 else wire_fd
+    try:
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, wire, 3)]
+        if quiet:
+            actions += [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
+        every = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+        return os.posix_spawn(
+            argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=every
+        )
+    finally:
+        os.close(null)
+        if wire != wire_fd:
+            os.close(wire)
+
+
+def _connect(path: str) -> int:
+    folder, _, name = path.rpartition("/")
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            handle = os.open(folder or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # A Unix address holds 108 bytes; paths may be longer.
+                connection.connect(f"/proc/self/fd/{handle}/{name}")
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise HandsLost(f"nobody listens at {path}") from error
+        return connection.detach()
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

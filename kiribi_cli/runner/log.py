@@ -77,7 +77,7 @@ class Log:
             data = self._fill(now, stream, data)
 
     def close(self) -> None:
-        """End the log: append what is kept of the tail. Where that fails, the tail files stay, and are read as they are."""
+        """End the log: append the tail to the head. Where that fails, the tail files stay and are read as they are."""
         self._finish(now_ms())
         if self._tails:
             join(self._path, self._ends)

@@ -1,0 +1,253 @@
+"""One attempt in the hands: what it was told, what it prints, what it hands over. Stdlib only, and light."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from kiribi_cli.runner.log import Log, remove
+from kiribi_cli.runner.spawn import Setting
+
+TYPE_CHECKING = False  # importing typing costs the hands two megabytes
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kiribi_cli.runner.alarms import Alarm
+
+_TAIL = 4096
+_PROGRESS = 4096
+
+
+class Base:
+    """What attempts of one definition share; the fields are those of launch.Base."""
+
+    __slots__ = (
+        "adopt",
+        "env",
+        "interpreter",
+        "kill_after",
+        "log_max",
+        "python",
+        "result",
+        "result_max",
+        "reuse",
+        "setting",
+        "stop_signal",
+    )
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.setting = Setting(fields)
+        self.env: dict[str, str] = dict(fields["env"])
+        self.stop_signal: int = fields["stop_signal"]
+        self.kill_after: float = fields["kill_after_ms"] / 1000
+        self.adopt: bool = fields["adopt"]
+        self.result: str = fields["result"]
+        self.result_max: int = fields["result_max"]
+        self.log_max: int = fields["log_max"]
+        self.python: str = fields["python"]
+        self.interpreter: str = fields["interpreter"]
+        self.reuse: int = fields["reuse"]
+
+
+class Attempt:
+    """An attempt from its arrival to its end.
+
+    `pid` is 0 until it runs; `pipes` are the ends of its stdout and stderr that are open; `stop` says why it is being
+    stopped, as (why, by). `over` is (status, rusage) once its first process has been reaped, and `ended` is true once
+    that was told.
+    """
+
+    __slots__ = (
+        "alarms",
+        "argv",
+        "at_ms",
+        "base",
+        "began",
+        "captured",
+        "child",
+        "earlier",
+        "ended",
+        "env",
+        "folder",
+        "has_slot",
+        "id",
+        "job",
+        "kill_at",
+        "left",
+        "log",
+        "over",
+        "payload",
+        "pid",
+        "pipes",
+        "program",
+        "progress",
+        "result_bytes",
+        "stdin",
+        "stop",
+        "tail",
+        "ticks",
+        "timeout_ms",
+        "told",
+        "took_ms",
+        "tries",
+        "unreported",
+    )
+
+    def __init__(self, message: list[Any], base: Base, logs: str, run: str) -> None:
+        (_, self.id, self.job, _, self.program, self.argv, self.env, self.payload, self.stdin) = message[:9]
+        self.timeout_ms: int | None = message[9]
+        self.earlier: bool = message[10]
+        self.base = base
+        self.folder = run
+        self.log = Log(f"{logs}/{self.id}", base.log_max)
+        self.pid = 0
+        self.ticks = 0
+        self.at_ms = 0
+        self.began = 0.0
+        self.took_ms = 0
+        self.pipes: dict[int, bytes] = {}
+        self.tail = b""
+        self.captured: bytearray | None = bytearray() if base.result == "stdout" else None
+        self.result_bytes = 0
+        self.progress = ""
+        self.stop: tuple[str, str] | None = None
+        self.has_slot = False
+        self.ended = False
+        self.kill_at = 0.0
+        self.over: tuple[int, Any] | None = None
+        self.left: list[Any] = []
+        self.alarms: list[Alarm] = []
+        self.told = False
+        self.tries = 0
+        self.child: Any = None
+        self.unreported = False
+
+    def take(self, stream: bytes, data: bytes) -> None:
+        """Keep what it printed."""
+        self.log.write(stream, data)
+        if stream == b"err":
+            self.tail = (self.tail + data)[-_TAIL:] if len(data) < _TAIL else data[-_TAIL:]
+        elif self.captured is not None:
+            self.result_bytes += len(data)
+            if self.result_bytes <= self.base.result_max:
+                self.captured += data
+
+    def path(self, kind: str) -> str:
+        """Name a file of this attempt."""
+        return f"{self.folder}/{self.id}.{kind}"
+
+    def lay_out(self, shared_null: str) -> dict[str, str]:
+        """Make the files it is to find, and give its complete environment. Raises OSError."""
+        identity = self.base.setting.uid
+        if identity is not None and identity != os.geteuid():
+            self._own_folder()
+        env = {**self.base.env, **self.env}
+        env["KIRIBI_PROGRESS_FILE"] = self.path("progress")
+        if self.base.result == "file" and not self.base.python:
+            env["KIRIBI_RESULT_FILE"] = self.path("result")
+        env["KIRIBI_PAYLOAD_FILE"] = shared_null
+        if self.payload is not None or self.folder_is_own:
+            env["KIRIBI_PAYLOAD_FILE"] = self.path("payload")
+            self._write_payload()
+        return env
+
+    @property
+    def folder_is_own(self) -> bool:
+        """Tell whether it has a folder to itself, because it runs as somebody else."""
+        return self.folder.endswith(f"-{self.id}.d")
+
+    def clean_up(self) -> None:
+        """Remove its files."""
+        if self.payload is not None or self.folder_is_own:
+            remove(self.path("payload"))
+        remove(self.path("progress"))
+        remove(self.path("result"))
+        if self.folder_is_own:
+            try:
+                os.rmdir(self.folder)  # noqa: PTH106  (pathlib costs the hands memory)
+            except OSError:
+                return  # it put something of its own there
+
+    def collect(self) -> tuple[str | None, str | None]:
+        """Give the result as text and, where one was dropped, the reason."""
+        most = self.base.result_max
+        if self.base.result == "stdout" and self.captured is not None:
+            data, size = bytes(self.captured), self.result_bytes
+        elif self.base.result == "file":
+            data, size = _regular_file(self.path("result"), most)
+        else:
+            return None, None
+        if size > most:
+            return None, f"the result was dropped: {size} bytes are more than result_max, {most}"
+        return (data.decode("utf-8", "replace"), None) if data else (None, None)
+
+    def new_progress(self) -> str | None:
+        """Give the last line of its progress file if it changed."""
+        data, _ = _regular_file(self.path("progress"), _PROGRESS, from_end=True)
+        line = data.rstrip().rpartition(b"\n")[2].strip().decode("utf-8", "replace")
+        if not line or line == self.progress:
+            return None
+        self.progress = line
+        return line
+
+    def last_words(self) -> str:
+        """Give the last lines of its stderr, from the start of a line."""
+        tail = self.tail
+        if len(tail) == _TAIL and b"\n" in tail[:-1]:
+            tail = tail[tail.index(b"\n") + 1 :]
+        return tail.decode("utf-8", "replace")
+
+    def _own_folder(self) -> None:
+        """Make a folder that another user can reach: ours are closed to everybody else."""
+        setting = self.base.setting
+        self.folder = f"/tmp/kiribi-{os.getpid()}-{self.id}.d"  # noqa: S108  (mkdir fails if somebody was there first)
+        os.mkdir(self.folder, 0o700)  # noqa: PTH102  (as above)
+        os.chown(self.folder, setting.uid or 0, setting.gid or 0)
+
+    def _write_payload(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self.path("payload"), flags, 0o600)
+        try:
+            data = ("null" if self.payload is None else self.payload).encode("utf-8", "surrogatepass")
+            while data:
+                data = data[os.write(fd, data) :]
+            if self.folder_is_own:
+                os.fchown(fd, self.base.setting.uid or 0, self.base.setting.gid or 0)
+        finally:
+            os.close(fd)
+
+
+def stdin_of(payload: str) -> int:
+    """Give a descriptor from which the payload and a newline can be read. Raises OSError."""
+    fd = os.memfd_create("payload", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else _unnamed_file()
+    data = payload.encode("utf-8", "surrogatepass") + b"\n"
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _unnamed_file() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _regular_file(path: str, most: int, *, from_end: bool = False) -> tuple[bytes, int]:
+    """Read at most `most` bytes, and the size. Only of a regular file: a job could put a pipe or a link there."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return b"", 0
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or (status.st_size > most and not from_end):
+            return b"", status.st_size if stat.S_ISREG(status.st_mode) else 0
+        if from_end:
+            os.lseek(fd, max(0, status.st_size - most), os.SEEK_SET)
+        return os.read(fd, most), status.st_size
+    except OSError:
+        return b"", 0
+    finally:
+        os.close(fd)

@@ -1,0 +1,305 @@
+"""Processes: who they are, which of them belong to an attempt, and how they are ended. Linux only (/proc, pidfd).
+
+Used by the hands (so stdlib only, and light) and by whoever rescues attempts whose worker and hands are both gone.
+A process is named by its pid and start time together, never by a bare pid.
+"""
+
+from __future__ import annotations
+
+import os
+
+from kiribi_cli.clock import monotonic, sleep
+from kiribi_cli.runner.plain import signal
+
+TYPE_CHECKING = False  # importing typing costs the hands two megabytes
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Any
+
+SIGKILL = 9
+_PASSES = 50
+
+
+class Process:
+    """A process as /proc shows it, at one moment."""
+
+    __slots__ = ("group", "parent", "pid", "session", "start_ticks", "state")
+
+    def __init__(self, pid: int, state: str, parent: int, group: int, session: int, start_ticks: int) -> None:
+        self.pid = pid
+        self.state = state
+        self.parent = parent
+        self.group = group
+        self.session = session
+        self.start_ticks = start_ticks
+
+    def __repr__(self) -> str:
+        return f"Process(pid={self.pid}, start_ticks={self.start_ticks}, state={self.state!r})"
+
+
+def boot_id() -> str:
+    """Name this boot of the machine; "" where the system does not tell."""
+    return _text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def pid_namespace() -> str:
+    """Name the namespace in which our pids mean something; "" where the system does not tell."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  (pathlib costs the hands memory)
+    except OSError:
+        return ""
+
+
+def look(pid: int) -> Process | None:
+    """Read what there is to know of a process; None when it is gone."""
+    text = _text(f"/proc/{pid}/stat")
+    # The name of the program may hold spaces and brackets: count from the last bracket.
+    fields = text[text.rfind(")") + 2 :].split(" ", 20)
+    if len(fields) < 20:
+        return None
+    return Process(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def start_ticks(pid: int) -> int:
+    """Give the start time of a process in clock ticks since boot; 0 when it is gone."""
+    process = look(pid)
+    return process.start_ticks if process else 0
+
+
+def is_alive(pid: int, ticks: int, boot: str, namespace: str) -> bool:
+    """Tell whether exactly this process still runs, here. A zombie does not."""
+    if boot != boot_id() or namespace != pid_namespace():
+        return False
+    process = look(pid)
+    return process is not None and process.start_ticks == ticks and process.state not in "ZX"
+
+
+def everybody() -> dict[int, Process]:
+    """Read all processes but zombies."""
+    found = {}
+    for name in _entries("/proc"):
+        if name.isdigit():
+            process = look(int(name))
+            if process is not None and process.state not in "ZX":
+                found[process.pid] = process
+    return found
+
+
+def marks(pid: int) -> tuple[int, int, str]:
+    """Read the environment marker a process was started with: attempt, job (0: none) and database."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (pathlib costs the hands memory)
+            block = b"\0" + file.read()
+    except OSError:
+        return 0, 0, ""
+    if b"\0KIRIBI_ATTEMPT_ID=" not in block:
+        return 0, 0, ""
+    return (
+        _number(_variable(block, b"KIRIBI_ATTEMPT_ID")),
+        _number(_variable(block, b"KIRIBI_JOB_ID")),
+        os.fsdecode(_variable(block, b"KIRIBI_DB")),
+    )
+
+
+def leftovers(
+    attempt_ids: Collection[int], db_path: str | None, first: Collection[tuple[int, int]] = ()
+) -> list[Process]:
+    """Find every process on this host that belongs to these attempts: by marker, by (pid, start_ticks) of their first
+    processes, and all that descend from those, or are in a session led by one of those. Never ourselves, never one
+    that we descend from.
+    """
+    wanted = set(attempt_ids)
+    known = set(first)
+
+    def is_ours(process: Process) -> bool:
+        if (process.pid, process.start_ticks) in known:
+            return True
+        attempt, _, db = marks(process.pid)
+        return attempt in wanted and (db_path is None or db == db_path)
+
+    people = everybody()
+    return with_descendants(people, [pid for pid, process in people.items() if is_ours(process)])
+
+
+def left_of_jobs(job_ids: Collection[int], db_path: str | None) -> dict[int, list[Process]]:
+    """Find what earlier attempts of these jobs have left behind, by job."""
+    people = everybody()
+    by_job: dict[int, list[int]] = {}
+    for pid in people:
+        _, job, db = marks(pid)
+        if job in job_ids and (db_path is None or db == db_path):
+            by_job.setdefault(job, []).append(pid)
+    return {job: with_descendants(people, pids) for job, pids in by_job.items()}
+
+
+def of_attempt(leader: int, attempt_id: int, db_path: str | None) -> list[Process]:
+    """Find what belongs to an attempt among our own descendants. `leader`: its first process, 0 if the pid is another's
+    by now. A process that left the session, lost its parents and threw its environment away is not recognised.
+    """
+    people = everybody()
+    ours = _below({os.getpid()}, people)
+
+    def is_ours(pid: int) -> bool:
+        if leader and leader in (pid, people[pid].session):
+            return True
+        attempt, _, db = marks(pid)
+        return attempt == attempt_id and (db_path is None or db == db_path)
+
+    return with_descendants(people, [pid for pid in ours if is_ours(pid)])
+
+
+def with_descendants(people: dict[int, Process], roots: Collection[int]) -> list[Process]:
+    """Give the roots and all that descend from them or share a session that a root leads; not our own line."""
+    own_line = ancestry(people)
+    taken = set(roots) - own_line
+    leaders = {pid for pid in taken if people[pid].session == pid}
+    taken |= {pid for pid, process in people.items() if process.session in leaders}
+    taken |= _below(taken, people)
+    return [people[pid] for pid in sorted(taken - own_line)]
+
+
+def _below(roots: set[int], people: dict[int, Process]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for pid, process in people.items():
+        children.setdefault(process.parent, []).append(pid)
+    found: set[int] = set()
+    line = list(roots)
+    while line:
+        fresh = [pid for pid in children.get(line.pop(), ()) if pid not in found]
+        found.update(fresh)
+        line += fresh
+    return found
+
+
+def ancestry(people: dict[int, Process]) -> set[int]:
+    """Give this process and all that it descends from."""
+    line = {1}
+    pid = os.getpid()
+    while pid in people and pid not in line:
+        line.add(pid)
+        pid = people[pid].parent
+    return line
+
+
+def send(process: Process, number: int) -> bool:
+    """Signal exactly this process; false when it is gone or not ours to signal."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except (OSError, AttributeError):
+        return _send_plainly(process, number)
+    try:
+        # The handle holds the process that has the pid now: still the one that was meant?
+        if start_ticks(process.pid) != process.start_ticks:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _send_plainly(process: Process, number: int) -> bool:
+    """Kernels before 5.3 have no handles: look and signal, with nothing in between."""
+    try:
+        if start_ticks(process.pid) == process.start_ticks:
+            os.kill(process.pid, number)
+            return True
+    except OSError:
+        pass
+    return False
+
+
+def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES) -> list[Process]:
+    """SIGKILL what `find` gives, again and again until it gives nothing: what forks meanwhile is found the next time.
+
+    Gives what could not be killed. Stopped processes die as well.
+    """
+    left = find()
+    for number in range(passes):
+        # Each one, not only until the first that is hit.
+        hit = [process for process in left if send(process, SIGKILL)]
+        if not hit:
+            break
+        if number > 2:
+            sleep(0.002)
+        left = find()
+    return left
+
+
+def end_leftovers(
+    attempt_ids: Collection[int],
+    db_path: str | None,
+    first: Collection[tuple[int, int]] = (),
+    *,
+    stop_signal: int = 15,
+    kill_after_ms: int = 0,
+) -> list[Process]:
+    """End everything that is left of these attempts and wait until it is gone; gives what could not be ended.
+
+    The stop signal first if there is time for it, SIGKILL after `kill_after_ms`. Blocks for about that long at most.
+    """
+
+    def find() -> list[Process]:
+        return leftovers(attempt_ids, db_path, first)
+
+    left = find()
+    if left and kill_after_ms > 0:
+        for process in left:
+            send(process, stop_signal)
+            send(process, signal.SIGCONT)
+        until = monotonic() + kill_after_ms / 1000
+        while left and monotonic() < until:
+            sleep(0.02)
+            left = find()
+    return kill_all(find) if left else []
+
+
+def oom_kills() -> int:
+    """Count the processes that this machine has killed for want of memory since it was booted."""
+    for line in _text("/proc/vmstat").splitlines():
+        if line.startswith("oom_kill "):
+            return int(line[9:])
+    return 0
+
+
+def become_subreaper() -> bool:
+    """Make orphans of our descendants come to us instead of to init; false where the system cannot."""
+    set_child_subreaper = 36
+    try:
+        # ctypes proper would cost half a megabyte; this one call does not need it.
+        import _ctypes
+
+        plain: Any = _ctypes
+        address = plain.dlsym(plain.dlopen(None, 0), "prctl")
+        return bool(plain.call_function(address, (set_child_subreaper, 1, 0, 0, 0)) == 0)
+    except (ImportError, AttributeError, OSError):
+        return False
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  (pathlib costs the hands memory)
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)  # noqa: PTH208  (as above)
+    except OSError:
+        return []
+
+
+def _variable(block: bytes, name: bytes) -> bytes:
+    start = block.find(b"\0" + name + b"=")
+    if start < 0:
+        return b""
+    start += len(name) + 2
+    end = block.find(b"\0", start)
+    return block[start : end if end >= 0 else len(block)]
+
+
+def _number(text: bytes) -> int:
+    return int(text) if text.isdigit() else 0
