@@ -210,7 +210,7 @@ def _files(definition: Definition, raw: Mapping[str, Any], place: Place) -> None
 
 def _program(definition: Definition, place: Place) -> None:
     program = (definition.shell_bin if definition.kind == "shell" else definition.command)[:1]
-    if not program or definition.kind == "python":
+    if not program or definition.kind == "python" or placeholders.find(program[0]):
         return
     key = place / "command" / 0 if definition.kind == "command" else place
     if "/" in program[0]:

@@ -74,7 +74,8 @@ def _source(files: Files, path: Path, shown: str, text: str | None) -> Source | 
         return None
     except ValueError as error:
         at = _AT.search(str(error))
-        line, column = (int(at[1]), int(at[2])) if at and at[1] else (content.count("\n") + 1, 1) if at else (1, 1)
+        end = (content.count("\n") + 1, len(content) - content.rfind("\n"))
+        line, column = (int(at[1]), int(at[2])) if at and at[1] else end if at else (1, 1)
         files.problems.append(_bad_toml(shown, _AT.sub("", str(error)), line, column))
         return None
     return Source(path, content, table, shown)

@@ -39,7 +39,7 @@ Hello = "echo hello from kiribi"         # try it: kiribi enqueue Hello; kiribi 
 # command: no shell, and one element stays one argument. Enqueue it with: kiribi enqueue Greet name=you
 [jobs.Greet]
 description = "Say hello to somebody"
-command = ["echo", "hello", "{{payload.name}}"]
+command = ["echo", "hello {{payload.name}}"]
 [jobs.Greet.params]
 name = {{ type = "string", default = "world", help = "who is greeted" }}
 
