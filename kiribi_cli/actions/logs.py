@@ -22,7 +22,7 @@ LOOK_AGAIN = 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which part of the logs. `attempt` None: the latest. Times in milliseconds. `last`: only so many lines at the end."""
+    """Which part of the logs. `attempt` None: the latest. Times in milliseconds. `last`: so many lines at the end."""
 
     attempt: int | Literal["all"] | None = None
     stream: Stream | None = None
@@ -179,7 +179,7 @@ class Following:
             yield from round_
 
     def by_line(self) -> Iterator[PrintedLine]:
-        """The same in whole lines: first the last ones of what is there, if so many are wanted, then each as it ends."""
+        """The same in whole lines: first the last ones of what is there, then each as it ends."""
         makers = _Makers(self._wanted)
         for number, round_ in enumerate(self._rounds()):
             fresh = (line for one in round_ for line in makers.feed(one))

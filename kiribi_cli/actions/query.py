@@ -110,7 +110,8 @@ def _with(found: Filter, key: str, values: tuple[str, ...], reading: Reading) ->
         case _:
             field = _FIELDS[key]
             kept = getattr(found, field)
-            return replace(found, **{field: (*kept, *values)})
+            added: Any = {field: (*kept, *values)}
+            return replace(found, **added)
 
 
 def _statuses(word: str) -> tuple[Status, ...]:

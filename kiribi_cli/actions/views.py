@@ -1,4 +1,4 @@
-"""Jobs, attempts, workers and events as JSON objects: every field of cli.md, section 3, in its order. Redaction happens here."""
+"""Jobs, attempts, workers and events as JSON objects: every field of cli.md, section 3, in order. Masks secrets."""
 
 import json
 from collections.abc import Mapping, Sequence

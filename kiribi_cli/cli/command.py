@@ -1,7 +1,8 @@
 """How a command is made of a function: the options every command shares, help as plain text, and lazy loading.
 
-Built on the Click that Typer carries. A command is a function with Typer annotations; its docstring is its help and ends with
-a paragraph `Examples:`. Shared options are not in its signature: they are collected here and read through wiring.here(ctx).
+Built on the Click that Typer carries. A command is a function with Typer annotations; its docstring is its help and
+ends with a paragraph `Examples:`. Shared options are not in its signature: they are collected here and read through
+wiring.here(ctx).
 """
 
 import inspect
@@ -18,7 +19,7 @@ from typer.models import CommandInfo
 from typer._click import Context, HelpFormatter, Parameter  # isort: skip
 from typer._click.exceptions import UsageError  # isort: skip
 from typer._click.parser import _OptionParser, _ParsingState  # isort: skip
-from typer._click.types import STRING  # isort: skip
+from typer._click.types import INT, STRING  # isort: skip
 
 GLOBALS = "kiribi.globals"
 FILTERS = "kiribi.filters"
@@ -53,8 +54,9 @@ def _option(
 ) -> TyperOption:
     flag = meta is None and not count
     return TyperOption(
-        param_decls=list(names), is_flag=flag or None, type=None if flag or count else STRING, count=count, multiple=many,
-        metavar=meta, help=text, expose_value=False, callback=_collect(place), default=0 if count else None,
+        param_decls=list(names), is_flag=flag or None, count=count, multiple=many,
+        type=None if flag else INT if count else STRING, metavar=meta, help=text, hidden=not text, expose_value=False,
+        callback=_collect(place), default=0 if count else None,
     )  # fmt: skip
 
 
@@ -91,8 +93,9 @@ def filter_options() -> list[Parameter]:
         ("--job", "NAME", "Only of this job definition (glob).", True),
         ("--queue", "Q", "Only in this queue.", True),
         ("--tag", "T", "Only with this tag.", True),
-        ("--schedule", "S", "Only of this schedule.", True),
-        ("--flow", "ID", "Only steps of this flow.", True),
+        # Without a text they are hidden: they are refused until there are schedules and flows.
+        ("--schedule", "S", "", True),
+        ("--flow", "ID", "", True),
         ("--worker", "W", "Only whose latest attempt ran on this worker.", True),
         ("--since", "T", "Not before this time, or this long ago.", False),
         ("--until", "T", "Before this time.", False),
@@ -157,10 +160,10 @@ class Group(TyperGroup):
         self.table = table
         self.aliases = aliases
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002  (Click's signature)
         return [name for name, where in self.table.items() if not isinstance(where, str) or _is_there(where)]
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ARG002  (Click's signature)
         where = self.table.get(self.aliases.get(cmd_name, cmd_name))
         if where is None or (isinstance(where, str) and not _is_there(where)):
             return None
@@ -177,6 +180,8 @@ class Group(TyperGroup):
         return _parser(self, ctx)
 
     def invoke(self, ctx: Context) -> Any:
+        if ctx.meta.get(GLOBALS, {}).get("version"):
+            return _say_version()
         if not ctx._protected_args:
             return _short_help(self, ctx)
         return super().invoke(ctx)
@@ -219,6 +224,15 @@ def _unknown(word: str, known: Iterable[str], path: str) -> str:
     return f'{path} has no command "{word}"' + (f'. Did you mean "{near[0]}"?' if near else "")
 
 
+def _say_version() -> int:
+    import sys
+
+    from kiribi_cli import __version__
+
+    sys.stdout.write(f"kiribi {__version__}\n")
+    return 0
+
+
 def _short_help(group: Group, ctx: Context) -> int:
     """`kiribi` alone: what there is to type, on stderr, as a usage error."""
     import sys
@@ -231,9 +245,10 @@ def _write_help(command: TyperCommand | TyperGroup, ctx: Context, formatter: Hel
     text, _, examples = inspect.cleandoc(command.help or "").partition("Examples:\n")
     command.format_usage(ctx, formatter)
     formatter.write_paragraph()
-    for paragraph in text.strip().split("\n\n"):
+    for place, paragraph in enumerate(text.strip().split("\n\n")):
+        if place:
+            formatter.write_paragraph()
         formatter.write_text(paragraph)
-        formatter.write_paragraph()
     if isinstance(command, Group):
         _write_rows(formatter, "Commands", [(n, _summary(command, ctx, n)) for n in command.list_commands(ctx)])
     shared = {option.opts[-1] for option in global_options()}
@@ -241,9 +256,15 @@ def _write_help(command: TyperCommand | TyperGroup, ctx: Context, formatter: Hel
     own = [(param, record) for param, record in records if record and not shared & set(param.opts)]
     _write_rows(formatter, "Arguments", [_arg(p, r) for p, r in own if p.param_type_name == "argument" and r])
     _write_rows(formatter, "Options", [r for p, r in own if p.param_type_name == "option" and r])
-    _write_rows(formatter, "Global options", [r for p, r in records if r and shared & set(p.opts)])
+    globals_ = [(p, r) for p, r in records if r and shared & set(p.opts)]
+    if ctx.parent is None:
+        _write_rows(formatter, "Global options", [record for _, record in globals_])
+    else:
+        names = ", ".join(param.opts[-1] for param, _ in globals_)
+        formatter.write_paragraph()
+        formatter.write_text(f"Global options, explained by kiribi --help: {names}")
     if examples:
-        formatter.write("Examples:\n" + "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines()))
+        formatter.write("\nExamples:\n" + "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines()))
 
 
 def _arg(param: Parameter, record: tuple[str, str]) -> tuple[str, str]:
@@ -255,7 +276,6 @@ def _write_rows(formatter: HelpFormatter, title: str, rows: Sequence[tuple[str, 
     if rows:
         with formatter.section(title):
             formatter.write_dl(rows, col_max=28)
-        formatter.write_paragraph()
 
 
 def _summary(group: Group, ctx: Context, name: str) -> str:

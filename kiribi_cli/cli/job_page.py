@@ -64,7 +64,8 @@ def _head(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
         + out.shown(f"queue {view['queue']} · priority {view['priority']} · tags {tags}")
     )
     origin = view["origin"]
-    created = f"{clock(view['created_at'], now, at.zone)}  {ago(view['created_at'], now)}   by {origin['by']} ({origin['kind']})"
+    when = f"{clock(view['created_at'], now, at.zone)}  {ago(view['created_at'], now)}"
+    created = f"{when}   by {origin['by']} ({origin['kind']})"
     yield _line("Created", out.shown(created))
     if view["finished_at"]:
         ran = f"waited {how_long(view['wait_ms'])} · ran {how_long(view['total_ms'])} in all"
@@ -90,7 +91,8 @@ def _attempts(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
         )
         error = error_text(attempt["error"], attempt["exit_code"]) if attempt["error"] else attempt["outcome"]
         used = _used(attempt)
-        text = f"{attempt['attempt']}  {clock(attempt['started_at'], now, at.zone)}  {how_long(attempt['duration_ms'])}  {error}"
+        started = clock(attempt["started_at"], now, at.zone)
+        text = f"{attempt['attempt']}  {started}  {how_long(attempt['duration_ms'])}  {error}"
         yield _line("" if place else "Attempts", at.out.shown(text) + used + again)
 
 

@@ -1,4 +1,4 @@
-"""Logs on their way out: bytes as written only with --raw; else text, of which colours pass to a terminal and nothing else."""
+"""Logs on their way out: bytes as written with --raw; else text, of which only colours pass, and only to a terminal."""
 
 import re
 from codecs import getincrementaldecoder

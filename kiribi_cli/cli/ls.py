@@ -26,7 +26,8 @@ def ls(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("-n", "--limit", min=0, help="How many; 0 = all. Default 50 for a table, else all.")
+        int | None,
+        typer.Option("-n", "--limit", min=0, metavar="N", help="How many; 0 = all. Default 50 for a table, else all."),
     ] = None,
     before: Annotated[
         int | None, typer.Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")

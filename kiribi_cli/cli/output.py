@@ -80,7 +80,7 @@ class Out:
     def thing(
         self, view: View, page: Callable[[], Iterable[str]], *, name: str = "id", known: Sequence[str] = ()
     ) -> None:
-        """Write one thing: a JSON object, its --fields, or the lines of `page` (table and TSV alike, styled by `style`)."""
+        """Write one thing: a JSON object, its --fields, or the lines of `page` (table and TSV alike)."""
         self.check_fields((), known or tuple(view))
         if self.quiet:
             self.line(_tsv(view.get(name)))

@@ -10,7 +10,7 @@ from shutil import get_terminal_size, which
 
 
 def through_pager(pieces: Iterable[str], plainly: Callable[[Iterable[str]], None]) -> None:
-    """Show lines: as they are if they fit the screen or there is no pager, else through it. Quitting it early is fine."""
+    """Show lines: as they are if they fit the screen or there is no pager, else through it. Quitting early is fine."""
     rows = get_terminal_size((80, 24)).lines - 1
     lines = iter(pieces)
     first = [line for line, _ in zip(lines, range(rows + 1), strict=False)]

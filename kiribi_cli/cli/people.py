@@ -11,8 +11,8 @@ SYMBOLS = {
     "blocked": "‖", "cancelled": "⊘", "skipped": "↷",
 }  # fmt: skip
 COLOURS = {
-    "completed": "green", "failed": "red", "running": "cyan", "retrying": "yellow", "cancelled": "dim", "skipped": "dim",
-    "scheduled": "blue",
+    "completed": "green", "failed": "red", "running": "cyan", "retrying": "yellow", "scheduled": "blue",
+    "cancelled": "dim", "skipped": "dim",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ def table(
     columns: "Sequence[Column]", rows: Sequence[Sequence[str]], styles: Sequence[Sequence[str | None]], *, colour: bool,
     width: int,
 ) -> Iterator[str]:  # fmt: skip
-    """Lay out cells (sanitised already) in columns; the growing one is cut to fit `width`. Yields lines with newline."""
+    """Lay out cells (sanitised already) in columns; the growing one is cut to fit `width`. Yields lines."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -27,8 +27,8 @@ def table(
         made.add_row(*(Text(cell, style=style or "") for cell, style in zip(cells, names, strict=True)))
     drawn = StringIO()
     console = Console(
-        file=drawn, width=width, color_system="standard" if colour else None, force_terminal=colour, no_color=not colour,
-        highlight=False, markup=False, emoji=False, legacy_windows=False,
+        file=drawn, width=width, color_system="standard" if colour else None, force_terminal=colour,
+        no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
     console.print(made)
     yield from (line.rstrip() + "\n" for line in drawn.getvalue().splitlines())

@@ -1,4 +1,4 @@
-"""Text of strangers on its way to a terminal: names, errors and logs may hold escape sequences, which must not reach it."""
+"""Text of strangers on its way to a terminal: the escape sequences that it may hold must not get there."""
 
 import re
 

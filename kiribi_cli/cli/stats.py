@@ -55,7 +55,8 @@ def stats(
         from kiribi_cli.cli.watch import watching
 
         return watching(at, once, plain=plain)
-    return once()
+    once()
+    return None
 
 
 def _show(at: Here, by: "By", since: str | None, until: str | None, job: str | None, *, plain: bool) -> None:

@@ -91,6 +91,13 @@ def here(ctx: typer.Context) -> "Here":
     return cast(Here, found)
 
 
+def at_the_end(meta: Mapping[str, Any]) -> None:
+    """Close what the command opened, if it opened anything."""
+    found = meta.get("kiribi.here")
+    if isinstance(found, Here):
+        found.close()
+
+
 class Here:
     """Where a command stands: its global options, its files, its output. Everything is opened when first asked for."""
 
@@ -166,14 +173,20 @@ class Here:
         """Which database, its logs and run folders. A broken jobs.toml is an error only if it has to say which."""
         from kiribi_cli.config.discover import find_database
 
-        named = self.globals.db or os.environ.get("KIRIBI_DB")
-        if named and (config := self.config_or_none) is None:
-            from kiribi_cli.config.model import Config
+        return find_database(self.globals.db, os.environ, self.config_or_none or self._broken(), Path.cwd())
 
-            config = Config()
-        else:
-            config = self.config
-        return find_database(self.globals.db, os.environ, config, Path.cwd())
+    def _broken(self) -> "Config":
+        """What can be known of a broken jobs.toml: where its database is, if that database is there."""
+        from kiribi_cli.cli.broken import database_of_broken
+        from kiribi_cli.config.model import Config
+
+        path = self.found.path
+        if path is None or self.globals.db or os.environ.get("KIRIBI_DB"):
+            return Config()
+        db = database_of_broken(path)
+        if db is None and self.config_error is not None:
+            raise self.config_error
+        return Config(path=path, db=db)
 
     @property
     def store(self) -> "SqliteStore":
@@ -185,13 +198,28 @@ class Here:
         if self._store is None:
             from kiribi_cli.store.sqlite import SqliteStore
 
-            path = self.database.path
+            path, durability = self._place()
             if not create and not path.exists():
                 hint = "kiribi init makes one, and so does the first kiribi enqueue"
                 raise KiribiError(Code.STORE, f"there is no database at {path} ({self.database.origin})", hint=hint)
-            durability = self.config.durability if create or not self.globals.db else "full"
             self._store = SqliteStore.open(path, create=create, durability=durability)
         return self._store
+
+    def _place(self) -> "tuple[Path, str]":
+        """Path and durability of the database, without reading jobs.toml where that can be known otherwise."""
+        from kiribi_cli.config.cache import load
+        from kiribi_cli.config.discover import find_database
+        from kiribi_cli.config.model import Config
+
+        if "config" in self.__dict__:
+            return self.database.path, self.config.durability
+        if self.globals.db or os.environ.get("KIRIBI_DB") or self.found.path is None:
+            return find_database(self.globals.db, os.environ, Config(), Path.cwd()).path, "full"
+        if kept := load(str(self.found.path)):
+            known = Config(path=self.found.path, db=kept["db"])
+            return find_database(None, os.environ, known, Path.cwd()).path, kept["durability"]
+        config = self.config_or_none
+        return self.database.path, config.durability if config else "full"
 
     def close(self) -> None:
         """Close what was opened, and with -v say what it was."""
