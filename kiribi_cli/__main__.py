@@ -7,6 +7,10 @@ import sys
 def main() -> int:
     """Run the command line of this process and return its exit status."""
     argv = sys.argv[1:]
+    if argv[:1] == ["__complete"]:
+        from kiribi_cli.cli.complete import main as complete
+
+        return complete(argv[1:])
     # Global options may stand before the command.
     if "enqueue" in argv[:7]:
         _enqueue(argv)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kiribi_cli.config.model import Config
     from kiribi_cli.core.job import Job
     from kiribi_cli.store.base import Store
 
@@ -119,11 +118,15 @@ def _values(kind: str, words: Sequence[str]) -> Iterable[Candidate]:
         from kiribi_cli.core.job import ALIASES, Status
 
         return [(word, "") for word in (*Status, *ALIASES)]
-    store = _store(words)
-    if store is None:
-        return []
+    path, defined = _place_of(words)
+    found = [(name, "") for name in defined] if kind == "names" else []
+    if path is None or not path.exists():
+        return found
+    from kiribi_cli.store.sqlite import SqliteStore
+
+    store = SqliteStore.open(path, create=False, read_only=True)
     try:
-        return _from_store(store, kind)
+        return dict([*_from_store(store, kind), *found]).items()
     finally:
         store.close()
 
@@ -133,7 +136,7 @@ def _from_store(store: "Store", kind: str) -> list[Candidate]:
 
     match kind:
         case "names":
-            return [(name, "") for name in store.names()]
+            return [(name, "ran before") for name in store.names()]
         case "queues":
             return [(name, "") for name in store.queues()]
         case "workers":
@@ -152,38 +155,31 @@ def _newest(store: "Store", now: int) -> "Iterable[Job]":
     return list(store.find(Filter(), now=now, limit=NEWEST))
 
 
-def _store(words: Sequence[str]) -> "Store | None":
-    from kiribi_cli.store.sqlite import SqliteStore
-
-    path = _database(words)
-    return SqliteStore.open(path, create=False, durability="full", read_only=True) if path and path.exists() else None
-
-
-def _database(words: Sequence[str]) -> Path | None:
+def _place_of(words: Sequence[str]) -> "tuple[Path | None, list[str]]":
+    """Find the database, and on the way the names of definitions that have never run."""
     from kiribi_cli.config.discover import find_config, find_database
     from kiribi_cli.config.model import Config
 
     cwd = Path(_option(words, "-C", "--directory") or ".").absolute()
     named = _option(words, "--db")
-    if named or os.environ.get("KIRIBI_DB"):
-        return find_database(named, os.environ, Config(), cwd).path
     found = find_config(_option(words, "-c", "--config"), os.environ, cwd)
     if found.path is None:
-        return find_database(None, os.environ, Config(), cwd).path
-    return find_database(None, os.environ, _enough_of(found.path), cwd).path
+        return find_database(named, os.environ, Config(), cwd).path, []
+    db, defined = _enough_of(found.path)
+    return find_database(named, os.environ, Config(path=found.path, db=db), cwd).path, defined
 
 
-def _enough_of(path: Path) -> "Config":
-    """Read the one key that matters here; tomllib is quick, and the rest of the file may be broken."""
+def _enough_of(path: Path) -> "tuple[str | None, list[str]]":
+    """Read the keys that matter here; tomllib is quick, and the rest of the file may be wrong."""
     import tomllib
 
-    from kiribi_cli.config.model import Config
-
     with path.open("rb") as file:
-        db = tomllib.load(file).get("db")
+        table = tomllib.load(file)
+    db, jobs = table.get("db"), table.get("jobs", {})
     if isinstance(db, str) and "://" not in db:
         db = str(path.parent / db)
-    return Config(path=path, db=db if isinstance(db, str) else None)
+    hidden = (name for name, job in jobs.items() if isinstance(job, dict) and job.get("hidden"))
+    return db if isinstance(db, str) else None, [name for name in jobs if name not in frozenset(hidden)]
 
 
 def _option(words: Sequence[str], *names: str) -> str | None:

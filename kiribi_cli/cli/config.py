@@ -42,9 +42,9 @@ def path(ctx: typer.Context) -> int:
 
 def _path_lines(at: "Here", view: Mapping[str, Any]) -> Iterator[str]:
     missing = "" if view["exists"] else "; not there yet"
-    yield at.out.shown(f"jobs.toml  {view['config'] or 'none'}  ({view['config_origin']})")
-    yield at.out.shown(f"database   {view['database']}  ({view['database_origin']}{missing})")
-    yield at.out.shown(f"logs       {view['logs']}")
+    yield f"jobs.toml  {at.out.shown(view['config'] or 'none')}  ({at.out.shown(view['config_origin'])})"
+    yield f"database   {at.out.shown(view['database'])}  ({at.out.shown(view['database_origin'])}{missing})"
+    yield f"logs       {at.out.shown(view['logs'])}"
 
 
 def show(
