@@ -1,12 +1,15 @@
 """Enqueue lines: in transactions of bounded size, each stored whole or not at all, with an exact account of which."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.job import NewJob
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,16 @@ class Account:
     bad: list[BadLine] = field(default_factory=list)
     ids: list[tuple[int, int]] = field(default_factory=list)
 
-    def add(self, inserted: Sequence[Inserted], through: int) -> None:
+    def add(self, ids: Sequence[int], deduplicated: int, through: int) -> None:
+        """Count what a transaction brought; `through`: the last line it covers."""
         self.through = through
-        for each in inserted:
-            if each.deduplicated:
-                self.deduplicated += 1
+        self.deduplicated += deduplicated
+        self.stored += len(ids) - deduplicated
+        for first, last in _runs(ids):
+            if self.ids and self.ids[-1][1] + 1 == first:
+                self.ids[-1] = (self.ids[-1][0], last)
             else:
-                self.stored += 1
-            if self.ids and self.ids[-1][1] + 1 == each.id:
-                self.ids[-1] = (self.ids[-1][0], each.id)
-            else:
-                self.ids.append((each.id, each.id))
+                self.ids.append((first, last))
 
     def sentence(self) -> str:
         """Say which lines are stored and how to go on.
@@ -67,9 +69,21 @@ class BadBatchError(KiribiError):
             super().__init__(bad[0].code, sentence, details=tuple(map(str, bad)))
 
 
-# Given the moment of a transaction, gives what makes a row of a line.
-Cook = Callable[[int], Callable[[bytes], NewJob]]
-Told = Callable[[Sequence[Inserted], Sequence[BadLine]], None]
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Lines whose jobs differ in their payload only: `text` checks a line and gives the payload to store."""
+
+    job: NewJob
+    text: Callable[[bytes], str]
+
+
+# Given the moment of a transaction, what makes a row of each of its lines.
+Cook = Callable[[int], Callable[[bytes], NewJob] | Alike]
+# Hears the ids that a transaction brought, and the lines that it left out.
+Told = Callable[[Sequence[int], Sequence[BadLine]], None]
+
+# Payloads may be large: a transaction is bounded by its bytes, too.
+_BYTES_MAX = 16 * 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,64 +109,128 @@ class Batch:
         for block in blocks:
             waiting += block
             while not self.stopped() and (len(waiting) >= self.size or (waiting and not block)):
-                self._transaction(waiting[: self.size], passed)
-                passed += len(waiting[: self.size])
-                del waiting[: self.size]
-        if waiting and not self.stopped():
-            self._transaction(waiting, passed)
+                passed += self._transaction(waiting, passed)
+        while waiting and not self.stopped():
+            passed += self._transaction(waiting, passed)
 
-    def _transaction(self, lines: list[bytes], passed: int) -> None:
-        first = self.account.first_line
-        if passed + len(lines) < first:
-            return
-        numbered = list(enumerate(lines, passed + 1))[max(0, first - passed - 1) :]
+    def _transaction(self, waiting: list[bytes], passed: int) -> int:
+        """Store the next lines as one transaction and take them off; answers how many they were."""
+        lines = _bounded(waiting[: self.size])
+        del waiting[: len(lines)]
+        through = passed + len(lines)
+        if through >= self.account.first_line:
+            before = max(0, self.account.first_line - passed - 1)
+            self._store(list(enumerate(lines, passed + 1))[before:], through)
+        return len(lines)
+
+    def _store(self, numbered: list[tuple[int, bytes]], through: int) -> None:
         now = self.clock()
-        jobs, numbers, bad = _rows(numbered, self.cook(now))
+        bad = list[BadLine]()
+        match self.cook(now):
+            case Alike(job, text):
+                texts, _ = _made(numbered, text, bad)
+                self._check(bad)
+                ids: Sequence[int] = self._alike(job, texts, now)
+                deduplicated = 0
+            case make:
+                jobs, numbers = _made(numbered, make, bad)
+                self._check(bad)
+                inserted = self._strict(jobs, numbers, bad, now)
+                ids = [each.id for each in inserted]
+                deduplicated = sum(each.deduplicated for each in inserted)
+        self.account.add(ids, deduplicated, through)
+        self.account.bad += bad
+        self.told(ids, bad)
+
+    def _check(self, bad: list[BadLine]) -> None:
         if bad and not self.skip:
             raise BadBatchError(bad, self.account)
-        inserted = self._stored(jobs, numbers, bad, now) if self.store and jobs else []
-        self.account.add(inserted, passed + len(lines))
-        self.account.bad += bad
-        self.told(inserted, bad)
 
-    def _stored(self, jobs: list[NewJob], numbers: list[int], bad: list[BadLine], now: int) -> list[Inserted]:
+    def _alike(self, job: NewJob, texts: list[str], now: int) -> range:
+        if self.store is None or not texts:
+            return range(0)
+        try:
+            return self.store.insert_alike(job, texts, now=now)
+        except KiribiError as error:
+            raise self._stopped_by(error) from error
+
+    def _strict(self, jobs: list[NewJob], numbers: list[int], bad: list[BadLine], now: int) -> list[Inserted]:
         # To leave a line out instead of its whole transaction, a conflict is met as a skip and told as what it is.
         strict = {place for place, job in enumerate(jobs) if self.skip and job.get("on_conflict") == "error"}
         for place in strict:
             jobs[place]["on_conflict"] = "skip"
         inserted = self._inserted(jobs, numbers, now)
-        taken = {place for place in strict if inserted[place].deduplicated}
+        taken = {place for place in strict if inserted and inserted[place].deduplicated}
         bad.extend(_taken(numbers[place], jobs[place]["unique_key"], inserted[place].id) for place in sorted(taken))
         return [each for place, each in enumerate(inserted) if place not in taken] if taken else inserted
 
     def _inserted(self, jobs: list[NewJob], numbers: list[int], now: int) -> list[Inserted]:
-        if self.store is None:
+        if self.store is None or not jobs:
             return []
         try:
             return self.store.insert(jobs, now=now)
         except UniqueTaken as taken:
             raise BadBatchError([_taken(numbers[taken.index], taken.key, taken.holder)], self.account) from None
         except KiribiError as error:
-            raise KiribiError(error.code, f"{error.message}; {self.account.sentence()}", hint=error.hint) from error
+            raise self._stopped_by(error) from error
+
+    def _stopped_by(self, error: KiribiError) -> KiribiError:
+        return KiribiError(error.code, f"{error.message}; {self.account.sentence()}", hint=error.hint)
 
 
-def _rows(
-    numbered: Iterable[tuple[int, bytes]], make: Callable[[bytes], NewJob]
-) -> tuple[list[NewJob], list[int], list[BadLine]]:
-    jobs, numbers, bad = list[NewJob](), list[int](), list[BadLine]()
+def _bounded(lines: list[bytes]) -> list[bytes]:
+    """As many lines as a transaction may hold in bytes, one at least."""
+    if sum(map(len, lines)) <= _BYTES_MAX:
+        return lines
+    length = 0
+    for count, line in enumerate(lines):
+        length += len(line)
+        if length > _BYTES_MAX and count:
+            return lines[:count]
+    return lines
+
+
+def _made(
+    numbered: Iterable[tuple[int, bytes]], make: Callable[[bytes], Made], bad: list[BadLine]
+) -> tuple[list[Made], list[int]]:
+    """What the lines come to, and their numbers; those that cannot be go to `bad`."""
+    made, numbers = list[Made](), list[int]()
     for number, line in numbered:
         if not line or line.isspace():
             continue
         try:
-            jobs.append(make(line))
+            made.append(make(line))
             numbers.append(number)
         except KiribiError as error:
             bad.append(BadLine(number, error.code, _in_one_line(error)))
-    return jobs, numbers, bad
+    return made, numbers
+
+
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Write ids as runs (first, last).
+
+    >>> list(_runs([4, 5, 6, 2, 3])), list(_runs(range(4, 6)))
+    ([(4, 6), (2, 3)], [(4, 5)])
+    """
+    if isinstance(ids, range):
+        if ids:
+            yield ids[0], ids[-1]
+        return
+    first = last = 0
+    for each in ids:
+        if each != last + 1:
+            if first:
+                yield first, last
+            first = each
+        last = each
+    if first:
+        yield first, last
 
 
 def _taken(line: int, key: str | None, holder: int) -> BadLine:
-    return BadLine(line, Code.CONFLICT, f'the unique key "{payloads.shown(key or "")}" is held by job {holder}')
+    # The holder has no id yet if it would have been stored with this very transaction.
+    by = f"job {holder}" if holder else "an earlier line"
+    return BadLine(line, Code.CONFLICT, f'the unique key "{payloads.shown(key or "")}" is held by {by}')
 
 
 def _in_one_line(error: KiribiError) -> str:

@@ -60,21 +60,46 @@ class Recipe:
         return self.maker(now)(payload, self.key)
 
     def maker(self, now: int) -> Maker:
-        """Give what makes the rows of one moment: what they share is worked out once."""
-        check, needs, origin, plan, run_at = self.check, self.plan["needs"], self.caller.kind, self.plan, self.when(now)
-        by, parent, keyed = self.caller.by, self.caller.parent, self.plan["unique"] is not None
-        # New rows are copies, because a batch makes them by the hundred thousand.
-        row = new_job(plan, None, None, now=now, run_at=run_at, origin_kind=origin, origin_by=by, parent=parent)
+        """Give what makes the rows of one moment: what they share is worked out once, each row is a copy."""
+        checked, plan, row = self._checked, self.plan, self.bare(now)
+        unique = plan["unique"] is not None
 
         def make(payload: str | bytes | None, key: str | None) -> NewJob:
-            text, value = check(payload)
-            for path, spread in needs:
-                _check_need(self.definition.name, path, value, spread=spread)
+            text, value = checked(payload)
             job = row.copy()
             job["payload"] = text
-            return with_key(job, plan, self._filled(value) if key is None else key) if keyed else job
+            return with_key(job, plan, self._filled(value) if key is None else key) if unique else job
 
         return make
+
+    def bare(self, now: int) -> NewJob:
+        """The row of one moment, without a payload and a key."""
+        return new_job(
+            self.plan,
+            None,
+            None,
+            now=now,
+            run_at=self.when(now),
+            origin_kind=self.caller.kind,
+            origin_by=self.caller.by,
+            parent=self.caller.parent,
+        )
+
+    def texts(self) -> Callable[[bytes], str]:
+        """Give what checks a payload and answers the text to store."""
+        check = self._checked if self.plan["needs"] else self.check
+
+        def text_of(payload: bytes) -> str:
+            text, _ = check(payload)
+            return "null" if text is None else text
+
+        return text_of
+
+    def _checked(self, payload: str | bytes | None) -> tuple[str | None, Any]:
+        text, value = self.check(payload)
+        for path, spread in self.plan["needs"]:
+            _check_need(self.definition.name, path, value, spread=spread)
+        return text, value
 
     def _filled(self, value: Any) -> str:
         unique = self.definition.unique

@@ -6,7 +6,7 @@ from os import read
 from select import POLLIN, poll
 from typing import Any, BinaryIO
 
-from kiribi_cli.actions.batch import Cook
+from kiribi_cli.actions.batch import Alike, Cook
 from kiribi_cli.actions.enqueue import Maker, Recipe, Recipes
 from kiribi_cli.actions.request import Request, later, usage
 from kiribi_cli.core import payload as payloads
@@ -24,7 +24,10 @@ _RECIPES = 256
 def payload_lines(recipe: Recipe) -> Cook:
     """Each line is a payload of one definition."""
 
-    def cook(now: int) -> Callable[[bytes], NewJob]:
+    def cook(now: int) -> Callable[[bytes], NewJob] | Alike:
+        if recipe.plan["unique"] is None:
+            text_of = recipe.texts()
+            return Alike(recipe.bare(now), lambda line: text_of(line.strip()))
         make, key = recipe.maker(now), recipe.key
         return lambda line: make(line.strip(), key)
 
@@ -155,7 +158,8 @@ def read_lines(file: BinaryIO, stopped: Callable[[], bool]) -> Iterator[list[byt
             yield []
             continue
         if not (chunk := read(descriptor, _CHUNK)):
-            yield [rest]
+            if rest:
+                yield [rest]
             return
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_MAX:

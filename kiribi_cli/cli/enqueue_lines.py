@@ -18,8 +18,7 @@ from kiribi_cli.cli import doors
 from kiribi_cli.cli.enqueue_one import check_served
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.config import cache
-from kiribi_cli.errors import Code, KiribiError
-from kiribi_cli.store.base import Inserted
+from kiribi_cli.errors import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ def enqueue_lines(at: Here, request: Request, lines: Lines) -> int:
             _summary(at, account, error.bad)
             raise
         except BrokenPipeError:
-            raise _nobody_reads(account) from None
+            at.out.talk(f"Error: nobody reads the ids any more, stdout is closed; {account.sentence()}")
+            raise
         finally:
             bar.clear()
     _summary(at, account, account.bad)
@@ -82,12 +82,12 @@ class _Told:
     account: Account
     bar: "_Bar"
 
-    def __call__(self, inserted: Sequence[Inserted], bad: Sequence[BadLine]) -> None:
+    def __call__(self, ids: Sequence[int], bad: Sequence[BadLine]) -> None:
         for each in bad:
             self.bar.clear()
             self.at.out.talk(str(each))
-        if inserted and not self.at.out.as_json and not self.at.globals.silent:
-            sys.stdout.write("\n".join([str(each.id) for each in inserted]) + "\n")
+        if ids and not self.at.out.as_json and not self.at.globals.silent:
+            sys.stdout.write("\n".join(map(str, ids)) + "\n")
             sys.stdout.flush()
         self.bar.show(self.account)
 
@@ -124,10 +124,6 @@ def _end(at: Here, account: Account, interrupted: int | None, *, dry_run: bool) 
         there = f", {account.deduplicated:,} were there already" if account.deduplicated else ""
         at.out.note(f"{account.stored:,} jobs enqueued{there}")
     return Code.FAILED.value if account.bad else 0
-
-
-def _nobody_reads(account: Account) -> KiribiError:
-    return KiribiError(Code.FAILED, f"nobody reads the ids any more: stdout is closed; {account.sentence()}")
 
 
 @contextmanager

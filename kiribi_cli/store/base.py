@@ -314,6 +314,10 @@ class Store(Protocol):
         """Store all or nothing, durable on return, in order; raises UniqueTaken. Rings the workers."""
         ...
 
+    def insert_alike(self, job: NewJob, payloads: Sequence[str], *, now: int) -> range:
+        """As `insert`, for jobs without a unique key that differ in their payload only; answers their ids, in order."""
+        ...
+
     # -- working
     def register(self, worker: NewWorker, *, now: int) -> int:
         """Add a worker that already holds its lock (see `liveness`), record worker.started, return its id."""
@@ -342,6 +346,12 @@ class Store(Protocol):
 
         `returned` are claims given back before they started: pending again, the attempt row gone, no trace left.
         So the event job.started is written when an attempt began (`began`, or `Settlement.running`), not at the claim.
+        """
+        ...
+
+    def start_here(self, worker_id: int, job: NewJob, *, now: int) -> Claim | Inserted:
+        """Insert a job and claim it in one transaction, for `kiribi run`: no other worker will ever claim it while
+        this one lives. Inserted, when its unique key is held: then nothing was written.
         """
         ...
 

@@ -52,7 +52,7 @@ def insert_jobs(connection: "sqlite3.Connection", jobs: "Sequence[NewJob]", now:
                 continue
             taken[unique] = -1 - len(rows)
         places.append(-1 - len(rows))
-        rows.append(_row(job, now))
+        rows.append(row_of(job, now))
     first = _insert(connection, rows, now) if rows else 0
     seen: set[int] = set()
     answers = []
@@ -62,12 +62,13 @@ def insert_jobs(connection: "sqlite3.Connection", jobs: "Sequence[NewJob]", now:
     return answers
 
 
-def _row(job: "NewJob", now: int) -> "dict[str, Any]":
+def row_of(job: "NewJob", now: int) -> "dict[str, Any]":
+    """The columns of a new job, defaults in place."""
     row: dict[str, Any] = {**_DEFAULTS, **job}
     row.setdefault("created_at", now)
     run_at = row.setdefault("run_at", row["created_at"])
     row["status"] = "scheduled" if run_at > now else "pending"
-    row["lane"] = "" if row["adhoc"] else row["job"]
+    row.setdefault("lane", "" if row["adhoc"] else row["job"])
     if row["unique_hash"] is not None:
         until = row["unique_until"]
         row["unique_until"] = str(now + until) if isinstance(until, int) else until or "unfinished"
@@ -111,15 +112,20 @@ def _events(
     """One event for each run of jobs alike; seq and job_id are those of its last."""
     if len(rows) == 1:
         # No number needed: what the database counts up by itself is right for a run of one.
-        yield _event(rows[0], None, 1, first, now)
+        yield event_of(rows[0], None, 1, first, now)
         return
-    found = connection.execute(statement("insert.last_seq")).fetchone()
-    seq = (found[0] if found else 0) or 0
+    seq = last_seq(connection)
     start = 0
     for end in range(1, len(rows) + 1):
         if end == len(rows) or not _alike(rows[start], rows[end]):
-            yield _event(rows[start], seq + end, end - start, first + end - 1, now)
+            yield event_of(rows[start], seq + end, end - start, first + end - 1, now)
             start = end
+
+
+def last_seq(connection: "sqlite3.Connection") -> int:
+    """Number of the latest event there has been."""
+    found = connection.execute(statement("insert.last_seq")).fetchone()
+    return (found[0] if found else 0) or 0
 
 
 def _alike(one: "dict[str, Any]", other: "dict[str, Any]") -> bool:
@@ -128,7 +134,8 @@ def _alike(one: "dict[str, Any]", other: "dict[str, Any]") -> bool:
     )
 
 
-def _event(row: "dict[str, Any]", seq: int | None, span: int, job_id: int, now: int) -> "dict[str, Any]":
+def event_of(row: "dict[str, Any]", seq: int | None, span: int, job_id: int, now: int) -> "dict[str, Any]":
+    """The event of `span` jobs enqueued together; `seq` and `job_id` are those of the last."""
     return {
         "seq": seq, "at": now, "span": span, "job_id": job_id, "job": row["job"], "to_status": row["status"],
         "by": row["origin_by"] or None,

@@ -1,24 +1,44 @@
 """The store on SQLite: opens the file and says which module does what. The promises stand in base.py."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Status
-from kiribi_cli.store import bell, connect, insert, liveness, look, migrate, trouble, turn, workers
+from kiribi_cli.store import (
+    bell,
+    change,
+    connect,
+    find,
+    house,
+    insert,
+    liveness,
+    look,
+    migrate,
+    story,
+    sweep,
+    transfer,
+    trouble,
+    turn,
+    workers,
+)
 from kiribi_cli.store.base import (
+    Acted,
     CancelRequest,
     Claim,
+    Edit,
     Filter,
     Held,
     HourRow,
     Inserted,
+    Keep,
     NewWorker,
     Now,
     Running,
     Settlement,
+    Sort,
+    Swept,
     Turn,
     Want,
     Worker,
@@ -36,11 +56,14 @@ class SqliteStore:
         self.path = db.path
         self.run_dir = db.run_dir
         self._version = db.pragma("data_version")
+        self._swept_to = sweep.Place()
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool, durability: str = "full", read_only: bool = False) -> "SqliteStore":
-        """Open; make it if it is missing and `create`; migrate an older one unless `read_only`. Raises KiribiError(STORE)."""
-        place = os.path.abspath(path)
+    def open(
+        cls, path: str | Path, *, create: bool, durability: str = "full", read_only: bool = False
+    ) -> "SqliteStore":
+        """Open; make it if it is missing and `create`; migrate an older one unless `read_only`. Raises STORE."""
+        place = str(Path(path).absolute())
         if create and connect.identity(place) is None:
             migrate.create(place)
         try:
@@ -64,6 +87,14 @@ class SqliteStore:
             answers = insert.insert_jobs(self._db.connection, jobs, now)
         self._db.ring()
         return [Inserted(id_, deduplicated) for id_, deduplicated in answers]
+
+    def insert_alike(self, job: NewJob, payloads: Sequence[str], *, now: int) -> range:
+        from kiribi_cli.store.bulk import insert_alike
+
+        with self._db.transaction():
+            ids = insert_alike(self._db.connection, job, payloads, now)
+        self._db.ring()
+        return ids
 
     # -- working
 
@@ -94,8 +125,18 @@ class SqliteStore:
         returned: Sequence[Claim] = (),
     ) -> Turn:
         return turn.take_turn(
-            self._db, worker_id, now=now, want=want, began=began, settlements=settlements, progress=progress, returned=returned
+            self._db,
+            worker_id,
+            now=now,
+            want=want,
+            began=began,
+            settlements=settlements,
+            progress=progress,
+            returned=returned,
         )
+
+    def start_here(self, worker_id: int, job: NewJob, *, now: int) -> Claim | Inserted:
+        return turn.start_here(self._db, worker_id, job, now)
 
     def claim_job(self, worker_id: int, job_id: int, *, now: int) -> Claim | None:
         return turn.claim_job(self._db, worker_id, job_id, now)
@@ -125,7 +166,7 @@ class SqliteStore:
     def held_by(self, worker_id: int) -> list[Held]:
         return workers.held_by(self._db, worker_id)
 
-    def take_over(self, held: Sequence[Held], *, by: int, now: int) -> list[Claim]:
+    def take_over(self, held: Sequence[Held], *, by: int, now: int) -> list[Claim]:  # noqa: ARG002  (the protocol's)
         return workers.take_over(self._db, held, by)
 
     # -- looking
@@ -139,6 +180,14 @@ class SqliteStore:
     def latest(self, name: str | None, nth: int = 1) -> int | None:
         return look.latest(self._db, name, nth)
 
+    def find(
+        self, which: Filter, *, now: int, sort: Sort = "created", descending: bool = True, limit: int | None = None
+    ) -> Iterator[Job]:
+        return find.find(self._db, which, now=now, sort=sort, descending=descending, limit=limit)
+
+    def count(self, which: Filter, *, now: int, at_most: int | None = None) -> int:
+        return find.count(self._db, which, now=now, at_most=at_most)
+
     def names(self) -> list[str]:
         return [row[0] for row in self._db.rows("look.names")]
 
@@ -150,6 +199,11 @@ class SqliteStore:
 
     def attempt(self, attempt_id: int) -> Attempt | None:
         return look.attempt(self._db, attempt_id)
+
+    def events(
+        self, *, from_seq: int = 0, since: int | None = None, types: Sequence[str] = (), job_id: int | None = None
+    ) -> Iterator[Event]:
+        return story.events(self._db, from_seq=from_seq, since=since, types=types, job_id=job_id)
 
     def last_seq(self) -> int:
         return self._db.value("look.last_seq") or 0
@@ -163,7 +217,7 @@ class SqliteStore:
     def now(self, *, now: int, names: Sequence[str] = ()) -> Now:
         return look.standing(self._db, now, names)
 
-    def ahead_of(self, job: Job, *, now: int, at_most: int = 1000) -> int:
+    def ahead_of(self, job: Job, *, now: int, at_most: int = 1000) -> int:  # noqa: ARG002  (the protocol's)
         return look.ahead_of(self._db, job, at_most)
 
     def hours(self, dimension: str, *, since: int, until: int, key: str | None = None) -> list[HourRow]:
@@ -176,6 +230,31 @@ class SqliteStore:
 
     # -- changing
 
+    def retry(
+        self, ids: Sequence[int], *, by: str, now: int, force: bool = False, more: int | None = None,
+        run_at: Mapping[int, int] | None = None,
+    ) -> Acted:  # fmt: skip
+        return change.retry(self._db, ids, by=by, now=now, force=force, more=more, run_at=run_at or {})
+
+    def cancel(self, ids: Sequence[int], *, by: str, now: int, signal: str | None = None) -> Acted:
+        return change.cancel(self._db, ids, by=by, now=now, signal=signal)
+
+    def edit(self, job_id: int, edit: Edit, *, by: str, now: int) -> Acted:
+        return change.edit(self._db, job_id, edit, by=by, now=now)
+
+    def delete(self, ids: Sequence[int], *, by: str, now: int) -> tuple[Acted, tuple[int, ...]]:
+        return change.delete(self._db, ids, by=by, now=now)
+
+    def sweep(
+        self, keep: Keep, *, now: int, batch: int = 500, statuses: Sequence[Status] = (), names: Sequence[str] = (),
+    ) -> Swept:  # fmt: skip
+        return sweep.sweep(self._db, self._swept_to, keep, now=now, batch=batch, statuses=statuses, names=names)
+
+    def sweepable(
+        self, keep: Keep, *, now: int, statuses: Sequence[Status] = (), names: Sequence[str] = (),
+    ) -> Swept:  # fmt: skip
+        return sweep.sweepable(self._db, keep, now=now, statuses=statuses, names=names)
+
     def record(self, type_: str, *, now: int, by: str, reason: str | None = None, details: Any = None) -> None:
         import json
 
@@ -183,10 +262,28 @@ class SqliteStore:
             text = None if details is None else json.dumps(details)
             self._db.run("turn.event", **event(type_, now, by=by, reason=reason, details=text))
 
-    def ask_to_stop(self, worker_ids: Sequence[int], how: Literal["drain", "now"], *, now: int) -> None:
+    def ask_to_stop(self, worker_ids: Sequence[int], how: Literal["drain", "now"], *, now: int) -> None:  # noqa: ARG002
         workers.ask_to_stop(self._db, worker_ids, how)
 
     # -- keeping house
+
+    def info(self) -> dict[str, Any]:
+        return house.info(self._db)
+
+    def verify(self) -> Iterable[str]:
+        return house.verify(self._db)
+
+    def backup(self, to: Path) -> None:
+        house.backup(self._db, to)
+
+    def vacuum(self) -> int:
+        return house.vacuum(self._db)
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        return transfer.export(self._db)
+
+    def import_(self, records: Iterable[dict[str, Any]]) -> int:
+        return transfer.import_(self._db, records)
 
     def close(self) -> None:
         self._db.close()
