@@ -9,7 +9,7 @@ from typing import Any
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import FINISHED, Status
-from kiribi_cli.runner.logs_dir import compress_old, delete_logs, enforce_total, size_of
+from kiribi_cli.runner.logs_dir import compress_old, delete_logs, enforce_total, size_of, strays
 from kiribi_cli.store.base import Keep, Store, Swept
 
 
@@ -111,6 +111,8 @@ def sweep(
     freed = events = 0
     if wanted.logs_only:
         freed += delete_logs(logs, _sweepable(store, wanted, now).attempt_ids)
+        # By hand only: a folder of logs that two databases share by mistake must not be emptied by a worker.
+        freed += 0 if wanted.narrowed else delete_logs(logs, _strays(store, logs))
     else:
         more = True
         while more:
@@ -145,6 +147,10 @@ def may_go(store: Store, attempt_id: int, *, now: int) -> bool:
 
 def _sweepable(store: Store, wanted: Request, now: int) -> Swept:
     return store.sweepable(wanted.keep, now=now, statuses=wanted.statuses, names=wanted.names)
+
+
+def _strays(store: Store, logs: Path) -> tuple[int, ...]:
+    return strays(logs, lambda attempt: store.attempt(attempt) is not None).attempt_ids
 
 
 def _compress(store: Store, logs: Path, wanted: Request) -> int:

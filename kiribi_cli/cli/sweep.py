@@ -33,7 +33,9 @@ def sweep(
     max_bytes: Annotated[
         str | None, typer.Option("--max-bytes", metavar="SIZE", help="Of all logs together; the oldest go.")
     ] = None,
-    logs_only: Annotated[bool, typer.Option("--logs-only", help="Delete logs, keep the history.")] = False,
+    logs_only: Annotated[
+        bool, typer.Option("--logs-only", help="Delete logs, also those without a job; keep the history.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> int:
     """Delete old history and logs as `retention` and `logs` say.
