@@ -192,7 +192,9 @@ class Filter:
     """Which jobs. Empty means all; several values of one field mean or, several fields and.
 
     `names` are globs. `where`: (dotted payload path, JSON text or plain text). `grep`: name, error, tags, any case.
-    `excluded` filters are negated words of the query language. `since`/`until` apply to `time`.
+    All words of `grep` must be there; several `where` of one path mean or, of several paths and.
+    `excluded` filters are negated words of the query language. `since` (and later) and `until` (before) apply to `time`.
+    `errors`: a kind, a fingerprint, or a piece of the message. `before`: ids lower than that.
     """
 
     ids: tuple[int, ...] | None = None
@@ -403,7 +405,7 @@ class Store(Protocol):
     def events(
         self, *, from_seq: int = 0, since: int | None = None, types: Sequence[str] = (), job_id: int | None = None
     ) -> Iterator[Event]:
-        """Oldest first; a batch of enqueued jobs is expanded into one event each."""
+        """From number `from_seq` on, oldest first; a batch of enqueued jobs is expanded into one event each."""
         ...
 
     def last_seq(self) -> int: ...

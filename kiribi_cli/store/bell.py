@@ -23,7 +23,7 @@ def ring(run_dir: str) -> None:
         return
     with _Way(run_dir) as way:
         bell = socket(AF_UNIX, SOCK_DGRAM)
-        bell.setblocking(False)
+        bell.settimeout(0)
         try:
             for name in names:
                 _ring_one(bell, way.to(name), os.path.join(run_dir, name))
@@ -36,10 +36,7 @@ def _ring_one(bell: socket, address: str, path: str) -> None:
         bell.sendto(b"\0", address)
     except ConnectionRefusedError:
         # Its owner is dead: a living one has the socket open.
-        try:
-            os.unlink(path)
-        except OSError:
-            return
+        _remove(path)
     except OSError:
         # Full: it has been rung already and not yet listened. Gone: nobody to wake.
         return
@@ -52,11 +49,8 @@ class Listener:
         os.makedirs(run_dir, mode=0o700, exist_ok=True)
         self._path = os.path.join(run_dir, f"worker-{worker_id}{SUFFIX}")
         self._socket = socket(AF_UNIX, SOCK_DGRAM)
-        self._socket.setblocking(False)
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass
+        self._socket.settimeout(0)
+        _remove(self._path)
         with _Way(run_dir) as way:
             self._socket.bind(way.to(os.path.basename(self._path)))
         os.chmod(self._path, 0o600)
@@ -74,10 +68,14 @@ class Listener:
 
     def close(self) -> None:
         self._socket.close()
-        try:
-            os.unlink(self._path)
-        except OSError:
-            return
+        _remove(self._path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
 
 
 class _Way:
@@ -87,7 +85,7 @@ class _Way:
         self._folder = folder
         self._fd = -1
 
-    def __enter__(self) -> "_Way":
+    def __enter__(self) -> "_Way":  # noqa: PYI034  (typing would be loaded for Self)
         if len(os.fsencode(self._folder)) > _LONGEST - 30:
             self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self

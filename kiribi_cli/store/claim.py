@@ -1,12 +1,12 @@
 """Claiming: which pending jobs start now. Looks at the heads of the lanes, never at the backlog behind them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
-from typing import Any
 
 from kiribi_cli.store.base import Claim, Want
+from kiribi_cli.store.connect import driver
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.rows import tags_of
 from kiribi_cli.store.statements import statement
@@ -57,7 +57,9 @@ def _left(limit: int | None, running: int, slots: int | None) -> int:
 def pick(db: Database, want: Want) -> list[Row]:
     """Choose the jobs to start, the best first: higher priority, then due earlier, then lower id."""
     left = room(db, want)
-    cursors = [_in_lane(db, queue, lane, min(want.slots, left.queues[queue], left.lanes[lane])) for queue, lane in left.heads]
+    cursors = [
+        _in_lane(db, queue, lane, min(want.slots, left.queues[queue], left.lanes[lane])) for queue, lane in left.heads
+    ]
     # Cursors are read as far as needed: about as many rows as there are slots, plus one for each lane.
     heap = [(_rank(row), row, cursor) for cursor in cursors if (row := next(cursor, None))]
     heapify(heap)
@@ -80,7 +82,7 @@ def pick(db: Database, want: Want) -> list[Row]:
     return chosen
 
 
-def _in_lane(db: Database, queue: str, lane: str, most: int) -> Iterator[Row] | Any:
+def _in_lane(db: Database, queue: str, lane: str, most: int) -> driver.Cursor:
     return db.connection.execute(statement("turn.in_lane"), {"queue": queue, "lane": lane, "most": most})
 
 
@@ -96,8 +98,8 @@ def start(db: Database, rows: Sequence[Row], worker_id: int, worker: str, host: 
     claims = tuple(claim_of(row, last + place) for place, row in enumerate(rows, start=1))
     values = [
         {
-            "job_id": claim.job_id, "attempt_id": claim.attempt_id, "attempt": claim.attempt, "attempts": claim.attempts,
-            "worker": worker, "worker_id": worker_id, "host": host, "now": now,
+            "job_id": claim.job_id, "attempt_id": claim.attempt_id, "attempt": claim.attempt,
+            "attempts": claim.attempts, "worker": worker, "worker_id": worker_id, "host": host, "now": now,
         }
         for claim in claims
     ]  # fmt: skip

@@ -84,7 +84,7 @@ def connect(
 
 
 def is_busy(error: BaseException) -> bool:
-    # The low byte: SQLITE_BUSY and its kinds (recovery, snapshot). LOCKED (6) is a mistake of ours and no reason to wait.
+    # The low byte: SQLITE_BUSY and its kinds. LOCKED (6) is a mistake of ours and no reason to wait.
     return isinstance(error, driver.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == 5
 
 
@@ -126,7 +126,9 @@ def commit(connection: "driver.Connection") -> None:
 def is_current(connection: "driver.Connection") -> bool:
     """Tell whether the schema is the one this kiribi knows. Costs no system call inside a transaction."""
     version = patiently(connection, "PRAGMA user_version").fetchone()[0]
-    return bool(version == SCHEMA_VERSION and connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
+    return bool(
+        version == SCHEMA_VERSION and connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    )
 
 
 def identity(path: str) -> "tuple[int, int] | None":

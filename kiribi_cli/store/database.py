@@ -25,6 +25,9 @@ class Database:
         """Read all rows: so no statement keeps a lock or an old snapshot."""
         try:
             return connect.patiently(self.connection, statement(name), values).fetchall()
+        except UnicodeEncodeError:
+            # Bytes from a command line that are no text: nothing of that name can be in here.
+            return []
         except driver.Error as error:
             raise trouble.raised(error, self.path) from error
 

@@ -53,7 +53,7 @@ def standing(db: Database, now: int, names: Sequence[str]) -> Now:
     with db.snapshot():
         pending = db.rows("look.pending_now", names=chosen)[0]
         due = db.rows("look.due_now", names=chosen, now=now)[0]
-        later = dict(db.rows("look.later_now", names=chosen, now=now))
+        later: dict[str, int] = dict(db.rows("look.later_now", names=chosen, now=now))
         running = db.value("look.running_now", names=chosen)
         blocked = db.value("look.blocked_now", names=chosen)
     oldest = min((at for at in (pending[1], due[1]) if at is not None), default=None)
@@ -79,7 +79,9 @@ def hours(db: Database, dimension: str, since: int, until: int, key: str | None)
     return [HourRow(*row) for row in rows]
 
 
-def histogram(db: Database, dimension: str, measure: str, since: int, until: int) -> dict[tuple[str, str], dict[int, int]]:
+def histogram(
+    db: Database, dimension: str, measure: str, since: int, until: int
+) -> dict[tuple[str, str], dict[int, int]]:
     found: dict[tuple[str, str], dict[int, int]] = {}
     rows = db.rows("look.histogram", dimension=dimension, measure=measure, since=since - since % 3_600_000, until=until)
     for key, queue, bucket, n in rows:

@@ -1,4 +1,4 @@
-"""Makes a new database, and brings an older one to the schema of this kiribi: under a lock, in one transaction, after a backup."""
+"""Makes a new database, and brings an older one to the schema of this kiribi, in one transaction, after a backup."""
 
 import os
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def plan(version: int, known: tuple[Step, ...], target: int = SCHEMA_VERSION) ->
 def create(path: str) -> None:
     """Make the file with nobody else's eyes on it, then the schema. Several processes may do it at once; one wins."""
     _refuse_remote(path)
-    _make_folder(os.path.dirname(os.path.abspath(path)))
+    _make_folder(Path(path).absolute().parent)
     _make_file(path)
     connection = connect.connect(path)
     try:
@@ -75,12 +75,12 @@ def _write_schema(connection: driver.Connection, path: str) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION:d}")
 
 
-def _make_folder(folder: str) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Whatever the umask says.
-            os.chmod(folder, 0o700)
+            folder.chmod(0o700)
     except OSError as error:
         raise KiribiError(
             Code.STORE, f"the folder {folder} cannot be made: {error.strerror}", hint="another place: --db PATH"
@@ -115,7 +115,9 @@ def version_of(connection: driver.Connection) -> int:
     return int(connect.patiently(connection, "PRAGMA user_version").fetchone()[0])
 
 
-def upgrade(connection: driver.Connection, path: str, known: tuple[Step, ...], target: int = SCHEMA_VERSION) -> str | None:
+def upgrade(
+    connection: driver.Connection, path: str, known: tuple[Step, ...], target: int = SCHEMA_VERSION
+) -> str | None:
     """Bring an older database to `target`; answer the path of the backup made before, None if there was nothing to do.
 
     Refused (STORE, nothing changed) while a worker of the older version is alive.
@@ -141,7 +143,7 @@ def _backup(connection: driver.Connection, path: str, version: int) -> str:
     """Keep a copy beside the database. One made by a migration that was cut off is made again."""
     kept, partial = f"{path}.v{version}-backup", f"{path}.v{version}-backup-{os.getpid()}"
     copy(connection, partial)
-    os.replace(partial, kept)
+    Path(partial).replace(kept)
     return kept
 
 

@@ -25,8 +25,8 @@ def job_of(row: Row, now: int) -> Job:
         id_, job, kind, adhoc, status, queue, priority, tags, attempts, max_attempts, snoozes, interruptions, attempt,
         attempt_id, unique_key, created_at, run_at, first_started_at, started_at, finished_at, expires_at,
         cancel_requested_at, cancel_requested_by, duration_ms, total_ms, exit_code, signal, error_kind, error_message,
-        error_fingerprint, reason, progress, schedule, scheduled_for, flow, step, parent, origin_kind, origin_by, worker,
-        payload, result, options, wait_ms,
+        error_fingerprint, reason, progress, schedule, scheduled_for, flow, step, parent, origin_kind, origin_by,
+        worker, payload, result, options, wait_ms,
     ) = row  # fmt: skip
     if status in ("scheduled", "retrying") and run_at <= now:
         status = "pending"
@@ -56,7 +56,7 @@ def event_of(row: Row) -> Event:
 
 
 def worker_of(row: Row, *, alive: bool) -> Worker:
-    *head, queues, scheduler, low_disk, config_path, config_error = row
-    return Worker(
-        *head, json.loads(queues) if queues else None, bool(scheduler), bool(low_disk), config_path, config_error, alive
-    )
+    head, (queues, scheduler, low_disk, config_path, config_error) = row[:13], row[13:]
+    served = json.loads(queues) if queues else None
+    values: Row = (*head, served, bool(scheduler), bool(low_disk), config_path, config_error, alive)
+    return Worker(*values)

@@ -51,7 +51,9 @@ def move(decision: Decision | Superseded, settlement: Settlement) -> Move:
             return Move("fail", "failed", "job.failed", reason, counted="failed", final=True, error=settlement.error)
         case Cancel(by):
             error = Problem("cancelled", f"cancelled by {by}", "")
-            return Move("cancel", "cancelled", "job.cancelled", "cancelled", counted="cancelled", final=True, error=error)
+            return Move(
+                "cancel", "cancelled", "job.cancelled", "cancelled", counted="cancelled", final=True, error=error
+            )
         case Superseded(holder):
             error = Problem("superseded", f"job {holder} with the same unique key does the work", "")
             return Move(
@@ -72,8 +74,10 @@ class _Written:
     lost: list[Settlement] = field(default_factory=list)
 
 
-def settle(db: Database, worker_id: int, worker: str, settlements: Sequence[Settlement], now: int) -> tuple[Settlement, ...]:
-    """Apply settlements within the caller's write transaction; answer those whose claim is lost: of them nothing is written."""
+def settle(
+    db: Database, worker_id: int, worker: str, settlements: Sequence[Settlement], now: int
+) -> tuple[Settlement, ...]:
+    """Apply settlements within the caller's transaction; answer those whose claim is lost: they change nothing."""
     if not settlements:
         return ()
     held: dict[int, Row] = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)}
@@ -127,10 +131,12 @@ def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id:
     values = {
         "job_id": claim.job_id, "attempt_id": claim.attempt_id, "exit_code": it.exit_code, "signal": it.signal,
         "error_kind": error.kind if error else None, "error_message": error.message if error else None,
-        "error_fingerprint": error.fingerprint if error else None, "started_at": it.started_at, "duration_ms": it.duration_ms,
+        "error_fingerprint": error.fingerprint if error else None, "started_at": it.started_at,
+        "duration_ms": it.duration_ms,
     }  # fmt: skip
     written.jobs.append(values | {
-        "status": to.status, "worker_id": worker_id, "run_at": to.run_at, "ended_at": it.finished_at if to.final else None,
+        "status": to.status, "worker_id": worker_id, "run_at": to.run_at,
+        "ended_at": it.finished_at if to.final else None,
         "refund": int(refund), "snoozed": int(to.word == "snooze"), "reason": to.reason,
         # Given back untouched is no interruption of anything.
         "interrupted": int(to.word == "release" and it.started_at is not None), "result": it.result,
@@ -165,7 +171,9 @@ def _events(it: Settlement, to: Move, worker: str) -> list[dict[str, Any]]:
     found = [_started(it, worker), moved] if it.running is not None else [moved]
     if it.outcome != "worker_lost":
         return found
-    lost = event("job.worker_lost", it.finished_at, job_id=claim.job_id, job=claim.job, attempt=claim.attempt, by=worker)
+    lost = event(
+        "job.worker_lost", it.finished_at, job_id=claim.job_id, job=claim.job, attempt=claim.attempt, by=worker
+    )
     return [*found[:-1], lost, moved]
 
 

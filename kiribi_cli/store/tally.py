@@ -8,7 +8,17 @@ from kiribi_cli.core.job import Problem
 from kiribi_cli.store.database import Database
 
 HOUR_MS = 3_600_000
-_SUMS = ("completed", "failed", "cancelled", "skipped", "retried", "attempts", "duration_ms_sum", "wait_ms_sum", "cpu_ms_sum")
+_SUMS = (
+    "completed",
+    "failed",
+    "cancelled",
+    "skipped",
+    "retried",
+    "attempts",
+    "duration_ms_sum",
+    "wait_ms_sum",
+    "cpu_ms_sum",
+)
 _PEAKS = ("duration_ms_max", "wait_ms_max", "max_rss_bytes")
 
 Key = tuple[str, str, str, int]
@@ -26,7 +36,7 @@ class Tally:
         word: str | None = None, attempts: int = 0, duration_ms: int | None = None, wait_ms: int | None = None,
         cpu_ms: int = 0, max_rss_bytes: int = 0,
     ) -> None:  # fmt: skip
-        """Count one move. `word`: what column goes up by one (completed, failed, cancelled, skipped, retried), if any."""
+        """Count one move. `word`: the column that goes up by one (completed, failed, cancelled, retried), if any."""
         hour = at - at % HOUR_MS
         keys: list[Key] = [("job", job, queue, hour), *(("tag", tag, queue, hour) for tag in tags)]
         for key in keys:
@@ -63,6 +73,13 @@ class Tally:
             db.run_many("turn.add_stats", self._rows.values())
         if self._buckets:
             db.run_many("turn.add_histogram", (
-                {"dimension": key[0], "key": key[1], "queue": key[2], "hour": key[3], "measure": measure, "bucket": n, "n": count}
+                {
+                    "dimension": key[0], "key": key[1], "queue": key[2], "hour": key[3], "measure": measure,
+                    "bucket": n, "n": count,
+                }
                 for (key, measure, n), count in self._buckets.items()
             ))  # fmt: skip
+
+    def clear(self) -> None:
+        self._rows.clear()
+        self._buckets.clear()

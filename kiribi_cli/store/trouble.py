@@ -27,7 +27,9 @@ def explain(error: driver.Error, path: str) -> KiribiError | None:
             name = getattr(error, "sqlite_errorname", "")
             return _store(f"reading or writing the database {path} failed ({name})", "kiribi doctor looks at the disk")
         case 11:
-            return _store(f"the database {path} is damaged", "kiribi db verify says where; kiribi db backup keeps a copy")
+            return _store(
+                f"the database {path} is damaged", "kiribi db verify says where; kiribi db backup keeps a copy"
+            )
         case 13:
             return _store(
                 f"no space is left on the disk of the database {path}", "free some, for example with kiribi sweep"

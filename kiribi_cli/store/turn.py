@@ -1,14 +1,15 @@
-"""One turn of a worker: what began, what ended, what is due, what is too late, what can start: one transaction, one fsync."""
+"""One turn of a worker: what began, ended, is due, is too late, can start: one transaction, one fsync."""
 
 from collections.abc import Sequence
 
 from kiribi_cli.core.durations import spell
+from kiribi_cli.core.job import NewJob
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store import claim as claiming
-from kiribi_cli.store.base import Claim, Running, Settlement, Turn, Want
-from kiribi_cli.store.database import Database
+from kiribi_cli.store.base import Claim, Inserted, Running, Settlement, Turn, Want
+from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
-from kiribi_cli.store.insert import holder_of
+from kiribi_cli.store.insert import holder_of, insert_jobs
 from kiribi_cli.store.rows import tags_of
 from kiribi_cli.store.settle import end_unstarted, settle
 from kiribi_cli.store.tally import Tally
@@ -79,8 +80,8 @@ def _record_progress(db: Database, progress: Sequence[tuple[int, str]]) -> None:
 
 
 def _give_back(db: Database, worker_id: int, worker: str, returned: Sequence[Claim], now: int) -> None:
-    """Undo claims that never began. One whose unique key another has taken meanwhile cannot wait again: it is superseded."""
-    held = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)} if returned else {}
+    """Undo claims that never began. One whose unique key is taken meanwhile cannot wait again: it is superseded."""
+    held: dict[int, Row] = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)} if returned else {}
     for claim in returned:
         live = held.get(claim.attempt_id)
         if live is None:
@@ -102,11 +103,28 @@ def _expire(db: Database, now: int) -> tuple[int, ...]:
         message = f"not started within {spell(expires_at - created_at)}"
         db.run("turn.give_up", id=id_, status=status, now=now, reason="expired", message=message, fingerprint="")
         db.run("turn.event", **event(
-            "job.expired", now, job_id=id_, job=job, from_status=status, to_status="cancelled", final=1, reason="expired",
+            "job.expired", now, job_id=id_, job=job, from_status=status, to_status="cancelled", final=1,
+            reason="expired",
         ))  # fmt: skip
         tally.add(job, queue, tags_of(tags), at=now, word="cancelled")
     tally.write(db)
     return tuple(row[0] for row in rows)
+
+
+def start_here(db: Database, worker_id: int, job: NewJob, now: int) -> Claim | Inserted:
+    """Insert and claim at once, in a lane of its own, which no worker knows."""
+    mine: NewJob = {**job, "lane": own_lane(worker_id), "on_conflict": "skip"}
+    with db.transaction():
+        name, host = _worker(db, worker_id)
+        ((id_, deduplicated),) = insert_jobs(db.connection, [mine], now)
+        if deduplicated:
+            return Inserted(id_, deduplicated=True)
+        return claiming.start(db, db.rows("turn.this_one", id=id_), worker_id, name, host, now)[0]
+
+
+def own_lane(worker_id: int) -> str:
+    # No definition is called that: names hold no colon.
+    return f"run:{worker_id}"
 
 
 def claim_job(db: Database, worker_id: int, job_id: int, now: int) -> Claim | None:

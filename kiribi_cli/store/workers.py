@@ -9,13 +9,16 @@ from kiribi_cli.store.base import CancelRequest, Claim, Held, NewWorker, Worker
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.rows import tags_of, worker_of
+from kiribi_cli.store.tally import Tally
+from kiribi_cli.store.turn import own_lane
 
 
 def register(db: Database, worker: NewWorker, now: int) -> int:
     with db.transaction():
         values = {
-            "name": worker.name, "host": worker.host, "pid": worker.pid, "process": worker.process, "version": worker.version,
-            "kind": worker.kind, "slots": worker.slots, "config_path": worker.config_path, "now": now,
+            "name": worker.name, "host": worker.host, "pid": worker.pid, "process": worker.process,
+            "version": worker.version, "kind": worker.kind,
+            "slots": worker.slots, "config_path": worker.config_path, "now": now,
             "queues": None if worker.queues is None else json.dumps(dict(worker.queues)),
         }  # fmt: skip
         db.run("workers.add", **values)
@@ -31,14 +34,34 @@ def deregister(db: Database, worker_id: int, *, lost: bool, now: int) -> None:
     with db.transaction():
         if db.row("workers.holds_something", id=worker_id):
             raise RuntimeError(f"worker {worker_id} still holds jobs")
+        if lost and row[6] == "run":
+            _leave_waiting(db, worker_id, now)
         if db.run("workers.stop", id=worker_id, state="lost" if lost else "stopped", now=now):
             db.run("turn.event", **event("worker.lost" if lost else "worker.stopped", now, by=row[1]))
     liveness.forget(db.run_dir, row[1], row[3], row[4])
 
 
+def _leave_waiting(db: Database, worker_id: int, now: int) -> None:
+    """A `kiribi run` died between two attempts: workers go on with a definition, a command's environment is gone."""
+    for id_, job, queue, tags, status, adhoc in db.rows("workers.left_waiting", lane=own_lane(worker_id)):
+        if not adhoc:
+            db.run("workers.to_usual_lane", id=id_)
+            continue
+        message = "the kiribi run that it belonged to is gone"
+        db.run("turn.give_up", id=id_, status=status, now=now, reason="worker_lost", message=message, fingerprint="")
+        values = event("job.cancelled", now, job_id=id_, job=job, from_status=status, to_status="cancelled", final=1,
+                       reason="worker_lost")  # fmt: skip
+        db.run("turn.event", **values)
+        tally = Tally()
+        tally.add(job, queue, tags_of(tags), at=now, word="cancelled")
+        tally.write(db)
+
+
 def heartbeat(db: Database, worker_id: int, state: str, now: int, *, low_disk: bool, config_error: str | None) -> None:
     with db.transaction():
-        db.run("workers.heartbeat", id=worker_id, state=state, now=now, low_disk=int(low_disk), config_error=config_error)
+        db.run(
+            "workers.heartbeat", id=worker_id, state=state, now=now, low_disk=int(low_disk), config_error=config_error
+        )
 
 
 def ask_to_stop(db: Database, worker_ids: Sequence[int], how: str) -> None:
@@ -74,7 +97,8 @@ def held_by(db: Database, worker_id: int) -> list[Held]:
 def _held(row: Row, worker_id: int) -> Held:
     (
         id_, job, kind, adhoc, queue, priority, tags, payload, options, attempt, attempts, max_attempts, snoozes,
-        interruptions, run_at, created_at, first, schedule, scheduled_for, flow, step, attempt_id, pid, process, started_at,
+        interruptions, run_at, created_at, first, schedule, scheduled_for, flow, step, attempt_id, pid, process,
+        started_at,
     ) = row  # fmt: skip
     claim = Claim(
         attempt_id, id_, job, kind, bool(adhoc), queue, priority, tags_of(tags), payload, options, attempt, attempts,
@@ -91,6 +115,10 @@ def take_over(db: Database, held: Sequence[Held], by: int) -> list[Claim]:
             one.claim
             for one in held
             if db.run(
-                "workers.take_over", by=by, job_id=one.claim.job_id, attempt_id=one.claim.attempt_id, worker_id=one.worker_id
+                "workers.take_over",
+                by=by,
+                job_id=one.claim.job_id,
+                attempt_id=one.claim.attempt_id,
+                worker_id=one.worker_id,
             )
         ]

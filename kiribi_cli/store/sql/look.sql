@@ -113,9 +113,9 @@ FROM events WHERE job_id = :job_id AND type <> 'job.enqueued' AND seq >= :from_s
 ORDER BY seq;
 
 -- name: enqueueing_of
--- The run of enqueued jobs that this one belongs to; :from_seq is near it, so few rows are looked at.
-SELECT seq - (job_id - :job_id), at, type, 1, :job_id, job, from_status, to_status, attempt, final, exit_code, "by",
-       reason, details
+-- The run of enqueued jobs that this one belongs to, if it reaches down to it; :from_seq is near it.
+SELECT seq - (job_id - :job_id), at, type, job_id - span < :job_id, :job_id, job, from_status, to_status, attempt, final,
+       exit_code, "by", reason, details
 FROM events WHERE seq >= :from_seq AND type = 'job.enqueued' AND job_id >= :job_id ORDER BY seq LIMIT 1;
 
 -- name: first_event_from

@@ -41,7 +41,8 @@ SELECT attempt_id, id, coalesce(cancel_requested_by, ''), cancel_signal
 FROM jobs WHERE status = 'running' AND worker_id = :id AND cancel_requested_at IS NOT NULL;
 
 -- name: held_by
-SELECT jobs.id, job, kind, adhoc, queue, priority, tags, payload, options, jobs.attempt, attempts, max_attempts,
+-- A command of `kiribi run` had its caller's environment, which is stored nowhere: its last attempt was the last.
+SELECT jobs.id, job, kind, adhoc, queue, priority, tags, payload, options, jobs.attempt, attempts, CASE WHEN jobs.adhoc AND jobs.lane <> '' THEN jobs.attempts ELSE jobs.max_attempts END,
        snoozes, interruptions, run_at, created_at,
        first_started_at IS NULL OR first_started_at = jobs.started_at, schedule, scheduled_for, flow, step,
        jobs.attempt_id, attempts.pid, attempts.process, attempts.started_at
@@ -49,8 +50,17 @@ FROM jobs JOIN attempts ON attempts.id = jobs.attempt_id
 WHERE status = 'running' AND worker_id = :id ORDER BY jobs.attempt_id;
 
 -- name: take_over
-UPDATE jobs SET worker_id = :by
+UPDATE jobs SET worker_id = :by, lane = CASE WHEN adhoc THEN '' ELSE job END
 WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+
+-- name: left_waiting
+-- Between two attempts of a `kiribi run` that died: its lane is its own.
+SELECT id, job, queue, tags, status, adhoc FROM jobs WHERE status = 'pending' AND lane = :lane
+UNION ALL
+SELECT id, job, queue, tags, status, adhoc FROM jobs WHERE status IN ('scheduled', 'retrying') AND lane = :lane;
+
+-- name: to_usual_lane
+UPDATE jobs SET lane = job WHERE id = :id AND NOT adhoc AND finished_at IS NULL;
 
 -- name: forget_stopped
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE stopped_at < :before LIMIT 500);

@@ -1,0 +1,142 @@
+"""Deletes old history in small batches. What stays: young jobs, the newest of each name, unique periods that last."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kiribi_cli.core.definition import Retention
+from kiribi_cli.core.job import FINISHED, Status
+from kiribi_cli.store.base import Keep, Swept
+from kiribi_cli.store.database import Database
+from kiribi_cli.store.find import search
+
+PAGE = 500
+# Rows looked at by one call: a long stretch of kept jobs must not make it long.
+LOOKED_AT = 20_000
+_WORKERS_MS = 30 * 86_400_000
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a sweep has come, so that the next batch goes on behind what is kept."""
+
+    status: int = 0
+    after: int = -1
+    # The oldest id that keep_last keeps, by name.
+    newest: dict[str, int] = field(default_factory=dict)
+
+
+def age_ms(rule: Retention, status: str) -> int | None:
+    ages = {
+        "completed": rule.completed_ms, "failed": rule.failed_ms, "cancelled": rule.cancelled_ms,
+        "skipped": rule.skipped_ms,
+    }  # fmt: skip
+    return ages[status]
+
+
+def sweep(
+    db: Database, place: Place, keep: Keep, *, now: int, batch: int, statuses: Sequence[Status], names: Sequence[str]
+) -> Swept:
+    """Delete one batch; `more` says that the next call would go on from `place`."""
+    doomed: list[int] = []
+    looked = 0
+    for ids, seen in _candidates(db, place, keep, now, statuses, names):
+        doomed += ids
+        looked += seen
+        if len(doomed) >= batch or looked >= LOOKED_AT:
+            break
+    ended = place.status >= len(FINISHED)
+    counts, attempt_ids = _delete(db, doomed)
+    events = 0 if statuses or names or keep.events_ms is None else _delete_events(db, now - keep.events_ms, batch)
+    if ended:
+        place.status, place.after = 0, -1
+        place.newest.clear()
+    return Swept(counts, attempt_ids, events, more=not ended or events >= batch)
+
+
+def sweepable(db: Database, keep: Keep, *, now: int, statuses: Sequence[Status], names: Sequence[str]) -> Swept:
+    counts: Counter[str] = Counter()
+    attempts: list[int] = []
+    for ids, _ in _candidates(db, Place(), keep, now, statuses, names):
+        listed = json.dumps(ids)
+        counts.update(row[1] for row in db.rows("sweep.still_finished", ids=listed))
+        attempts += [row[0] for row in db.rows("sweep.attempt_ids", ids=listed)]
+    return Swept(dict(counts), tuple(attempts), 0, more=False)
+
+
+def _candidates(
+    db: Database, place: Place, keep: Keep, now: int, statuses: Sequence[Status], names: Sequence[str]
+) -> Iterator[tuple[list[int], int]]:
+    """Stream ids that may go, with how many rows were looked at; `place` moves along."""
+    listed = json.dumps(list(names)) if names else None
+    while place.status < len(FINISHED):
+        status = FINISHED[place.status]
+        bound = _bound(db, keep, status, now) if not statuses or status in statuses else 0
+        rows = db.rows(
+            "sweep.candidates", status=status, after=place.after, bound=bound, now=now, names=listed, page=PAGE
+        )
+        if rows:
+            place.after = rows[-1][0]
+            old = [
+                (id_, job)
+                for id_, job, finished_at, held in rows
+                if not held and _is_old(keep, status, job, finished_at, now)
+            ]
+            yield [id_ for id_, job in old if id_ < _kept_from(db, place, keep, job)], len(rows)
+        if len(rows) < PAGE:
+            place.status, place.after = place.status + 1, -1
+
+
+def _rule(keep: Keep, job: str) -> Retention:
+    return keep.by_name.get(job, keep.default)
+
+
+def _is_old(keep: Keep, status: str, job: str, finished_at: int, now: int) -> bool:
+    age = age_ms(_rule(keep, job), status)
+    return age is not None and finished_at <= now - age
+
+
+def _bound(db: Database, keep: Keep, status: Status, now: int) -> int:
+    """An id from which on nothing can be old enough: what was created later cannot have ended earlier."""
+    ages = [age for rule in (keep.default, *keep.by_name.values()) if (age := age_ms(rule, status)) is not None]
+    if not ages:
+        return 0
+    end = (db.value("look.last_job") or 0) + 1
+    # A day more, for a clock that was turned back.
+    return search(lambda at: db.row("look.first_job_from", place=at), end, now - min(ages) + 86_400_000)
+
+
+def _kept_from(db: Database, place: Place, keep: Keep, job: str) -> int:
+    """The id of the oldest job of this name that keep_last keeps; all of them where there are not so many."""
+    if job not in place.newest:
+        last = _rule(keep, job).keep_last
+        found = db.value("sweep.nth_newest", job=job, skip=last - 1) if last > 0 else 1 << 62
+        place.newest[job] = 0 if found is None else found
+    return place.newest[job]
+
+
+def _delete(db: Database, ids: list[int]) -> tuple[dict[str, int], tuple[int, ...]]:
+    if not ids:
+        return {}, ()
+    with db.transaction():
+        finished = db.rows("sweep.still_finished", ids=json.dumps(ids))
+        listed = json.dumps([row[0] for row in finished])
+        attempts = tuple(row[0] for row in db.rows("sweep.attempt_ids", ids=listed))
+        db.run("sweep.delete_attempts", ids=listed)
+        db.run("sweep.delete_jobs", ids=listed)
+    return dict(Counter(row[1] for row in finished)), attempts
+
+
+def _delete_events(db: Database, before: int, batch: int) -> int:
+    """Delete the oldest events up to the first that is young enough."""
+    end = (db.value("look.last_seq") or 0) + 1
+    bound = search(lambda at: db.row("look.first_event_from", place=at), end, before)
+    seq, count = db.rows("sweep.old_events", bound=bound, page=batch)[0]
+    if not count:
+        return 0
+    with db.transaction():
+        db.run("sweep.delete_events", seq=seq)
+        # Rows of workers long gone go with them.
+        db.run("workers.forget_stopped", before=before - _WORKERS_MS)
+    return int(count)
