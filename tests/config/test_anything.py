@@ -1,9 +1,9 @@
 """Whatever stands in jobs.toml, the answer is a Config or a KiribiError with problems: never a traceback."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tomli_w
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +13,6 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check, read
 from kiribi_cli.errors import Code, KiribiError
 
-FOLDER = Path(tempfile.mkdtemp(prefix="kiribi-anything-"))
 WORDS = sorted({
     *keys.SETTINGS, *keys.DEFINITION, *keys.QUEUE, *keys.WORKER, *keys.LOGS, *keys.WEB, *keys.HEALTH, *keys.LIMITS,
     *keys.RETENTION, "jobs", "queues", "schedules", "defaults", "on", "type", "default", "choices", "min", "max",
@@ -43,6 +42,12 @@ FILES = st.one_of(
 )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all examples: each overwrites the file of the last."""
+    return tmp_path_factory.mktemp("anything")
+
+
 def _answers(path: Path) -> tuple[Any, list[Any]]:
     problems = check(path, strict=True)
     try:
@@ -51,9 +56,9 @@ def _answers(path: Path) -> tuple[Any, list[Any]]:
         return error, problems
 
 
-@given(FILES)
-def test_any_table_gives_a_config_or_problems(table: dict[str, Any]) -> None:
-    path = FOLDER / "jobs.toml"
+@given(table=FILES)
+def test_any_table_gives_a_config_or_problems(folder: Path, table: dict[str, Any]) -> None:
+    path = folder / "jobs.toml"
     path.write_text(tomli_w.dumps(table), "utf-8", "surrogatepass")
     answer, problems = _answers(path)
 
@@ -65,20 +70,20 @@ def test_any_table_gives_a_config_or_problems(table: dict[str, Any]) -> None:
         assert problems
 
 
-@given(st.text(max_size=200))
-@example("[jobs]\r\nA = ['x']\r\n")
-@example("[jobs.A]\ncommand = ['x']\n[jobs.A]\n")
-def test_any_text_gives_a_config_or_problems(text: str) -> None:
-    path = FOLDER / "text.toml"
+@given(text=st.text(max_size=200))
+@example(text="[jobs]\r\nA = ['x']\r\n")
+@example(text="[jobs.A]\ncommand = ['x']\n[jobs.A]\n")
+def test_any_text_gives_a_config_or_problems(folder: Path, text: str) -> None:
+    path = folder / "text.toml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     answer, problems = _answers(path)
 
     assert isinstance(answer, Config) or (answer.code is Code.CONFIG and answer.details and problems)
 
 
-@given(st.binary(max_size=100))
-def test_any_bytes_give_a_config_or_problems(content: bytes) -> None:
-    path = FOLDER / "bytes.toml"
+@given(content=st.binary(max_size=100))
+def test_any_bytes_give_a_config_or_problems(folder: Path, content: bytes) -> None:
+    path = folder / "bytes.toml"
     path.write_bytes(content)
     answer, problems = _answers(path)
 

@@ -5,9 +5,19 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kiribi_cli.core.definition import Definition, Param
-from kiribi_cli.core.params import apply_params, check_for, compile_schema, convert, declared_types, merge
+from kiribi_cli.core.params import (
+    apply_params,
+    check_for,
+    compile_schema,
+    convert,
+    declared_types,
+    filled_and_troubles,
+    merge,
+)
 from kiribi_cli.errors import Code, KiribiError
 
 SIZE = Param("size", "integer", required=False, has_default=True, default=8)
@@ -207,3 +217,33 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
         compile_schema({})
     assert refused.value.code is Code.USAGE
     assert refused.value.hint == "pip install 'kiribi-cli[schema]'"
+
+
+PARAMS = (
+    Param("n", "integer"),
+    Param("s", "string", required=False),
+    Param("d", "array", required=False, has_default=True, default=[1]),
+    Param("m", "number", required=False, has_default=True, default=0.5, max=1),
+)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(0, 2), st.floats(0, 2), st.sampled_from(["", "x"]), st.just([])
+)
+
+
+@given(st.dictionaries(st.sampled_from(["n", "s", "d", "m", "x"]), SCALARS, max_size=6))
+def test_the_quick_look_comes_to_the_same_as_the_close_one(value: dict[str, Any]) -> None:
+    check = check_for(_define(*PARAMS))
+    filled, troubles = filled_and_troubles(PARAMS, value)
+    text = json.dumps(value)
+
+    if troubles:
+        with pytest.raises(KiribiError) as refused:
+            check(text)
+        assert len(refused.value.details) == len(troubles)
+    else:
+        stored, seen = check(text)
+        assert stored is not None
+        assert json.loads(stored) == seen
+        assert {key: item for key, item in seen.items() if item is not None} == {
+            key: item for key, item in filled.items() if item is not None
+        }
