@@ -15,7 +15,7 @@ from kiribi_cli.store.base import Keep, Store, Swept
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to delete. `names`: globs, none means all; `max_bytes`: of all logs; `logs_only`: keep the history."""
+    """What to delete. `names`: none means all; `max_bytes`: of all logs; `logs_only`: keep the history."""
 
     keep: Keep
     max_bytes: int

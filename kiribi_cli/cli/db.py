@@ -52,7 +52,8 @@ def _info_lines(at: "Here", view: Mapping[str, Any]) -> Iterator[str]:
             text = f"{value['id']}, {value['created_at']}" if value else "–"
         else:
             text = str(value)
-        yield f"{key.removesuffix('_bytes').replace('_', ' '):<16}{at.out.shown(text)}"
+        label = "logs" if key == "log_bytes" else key.removesuffix("_bytes").replace("_", " ")
+        yield f"{label:<16}{at.out.shown(text)}"
 
 
 def migrate(ctx: typer.Context, *, dry_run: DryRun = False) -> int:
@@ -133,7 +134,7 @@ def backup(ctx: typer.Context, file: Target) -> int:
 
 
 def _to_stdout(at: "Here") -> None:
-    """A database cannot be written to a pipe as it grows: it goes through a file beside the original, for our eyes only."""
+    """Go through a file beside the original: a database cannot be written to a pipe as it grows."""
     copy = at.database.path.with_name(f"{at.database.path.name}.copy-{os.getpid()}")
     try:
         at.store.backup(copy)

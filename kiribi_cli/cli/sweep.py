@@ -59,7 +59,7 @@ def sweep(
         now=now,
         older_than_ms=None if older_than is None else at.duration(older_than),
         statuses=_finished(status or ()),
-        names=tuple(part for each in job or () for part in each.split(",") if part),
+        names=_names(at, job or ()),
         keep_last=keep_last,
         max_bytes=None if max_bytes is None else size_bytes(max_bytes, bare=True),
         logs_only=logs_only,
@@ -74,10 +74,26 @@ def sweep(
     if at.out.as_json:
         at.out.document(report.as_object())
     elif dry_run:
-        at.out.line(f"Would {_sentence(report).lower()}")
+        at.out.line(f"Would {_sentence(report, verb='delete')}")
     else:
         at.out.note(f"✓ {_sentence(report, done=True)}")
     return 0
+
+
+def _names(at: "Here", words: "Sequence[str]") -> tuple[str, ...]:
+    """Turn globs into the names that there are; one that means nobody is a mistake, not all jobs."""
+    from fnmatch import fnmatchcase
+
+    from kiribi_cli.actions.jobs import not_known
+
+    known = sorted({*at.store.names(), *at.config.definitions})
+    found: list[str] = []
+    for glob in (part for each in words for part in each.split(",") if part):
+        named = [name for name in known if fnmatchcase(name, glob)]
+        if not named:
+            raise not_known("job", glob, known, f"no job of the name {glob}")
+        found += named
+    return tuple(dict.fromkeys(found))
 
 
 def _finished(words: "Sequence[str]") -> "list[Status]":
@@ -97,11 +113,11 @@ def _finished(words: "Sequence[str]") -> "list[Status]":
     return found
 
 
-def _sentence(report: "Report", *, done: bool = False) -> str:
+def _sentence(report: "Report", *, verb: str = "Delete", done: bool = False) -> str:
     from kiribi_cli.core.durations import spell_size
 
     counts = ", ".join(f"{number:,} {status}" for status, number in report.jobs.items() if number)
     logs, database = spell_size(report.log_bytes), spell_size(report.db_bytes)
     if done:
         return f"Deleted {counts or 'no job'} · freed {logs} of logs and about {database} of database"
-    return f"Delete {counts or 'no job'} · frees about {logs} of logs and {database} of database"
+    return f"{verb} {counts or 'no job'} · frees about {logs} of logs and {database} of database"
