@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kiribi_cli.actions.sweep import Report
+    from kiribi_cli.cli.wiring import Here
     from kiribi_cli.core.job import Status
 
 
