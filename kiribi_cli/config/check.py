@@ -1,6 +1,5 @@
 """The rules that concern more than one key: kinds, exit codes, placeholders, and what this machine lacks."""
 
-import fnmatch
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from kiribi_cli.core import placeholders
 from kiribi_cli.core.definition import Definition, Param
 from kiribi_cli.core.payload import argument_variable
 from kiribi_cli.core.placeholders import Placeholder
+from kiribi_cli.core.redact import redacted
 
 JOB_FIELDS = ("id", "name", "queue", "attempt", "max_attempts", "tags")
 SCHEDULE_FIELDS = ("name", "at", "day")
@@ -160,13 +160,10 @@ def _near_misses(text: str, place: Place) -> None:
 
 
 def _redacted(found: Placeholder, patterns: tuple[str, ...]) -> bool:
-    dotted = ".".join((found.namespace, *found.path)).lower()
-    for pattern in (pattern.lower() for pattern in patterns):
-        if "." in pattern and fnmatch.fnmatchcase(dotted, pattern):
-            return True
-        if any(fnmatch.fnmatchcase(key.lower(), pattern) for key in found.path):
-            return True
-    return False
+    value: Any = ""
+    for key in reversed(found.path):
+        value = {key: value}
+    return bool(redacted(value, patterns, root=found.namespace) != value)
 
 
 def option_injection(definition: Definition, place: Place) -> None:
