@@ -151,7 +151,7 @@ def payload_text(
 
 
 def find_definition(config: Config, name: str) -> Definition:
-    """Look a definition up; raises NOT_FOUND with the nearest name."""
+    """Look a definition up; raises NOT_FOUND with the nearest name, CONFIG if there is no jobs.toml at all."""
     if (definition := config.definitions.get(name)) is not None:
         return definition
     from difflib import get_close_matches
@@ -160,7 +160,7 @@ def find_definition(config: Config, name: str) -> Definition:
     hint = f"to enqueue a command put -- before it: kiribi enqueue -- {shown}"
     if config.path is None:
         sentence = f'no job definition "{shown}": there is no jobs.toml here or above'
-        raise KiribiError(Code.NOT_FOUND, sentence, hint=f"kiribi init writes one; {hint}")
+        raise KiribiError(Code.CONFIG, sentence, hint=f"kiribi init writes one; {hint}")
     near = get_close_matches(name, list(config.definitions), n=1)
     suggestion = f'. Did you mean "{near[0]}"?' if near else ""
     sentence = f'no job definition "{shown}" in {config.path}{suggestion}'

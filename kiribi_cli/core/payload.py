@@ -46,7 +46,8 @@ def refusal(reason: str, name: str | None = None) -> "Exception":
     from kiribi_cli.errors import Code, KiribiError
 
     of = f" of {name}" if name else ""
-    return KiribiError(Code.PAYLOAD, f"the payload{of} is {reason}")
+    hint = "kiribi help payload says what can be written"
+    return KiribiError(Code.PAYLOAD, f"the payload{of} is {reason}", hint=hint)
 
 
 def _decoded(text: "str | bytes", max_bytes: int) -> str:

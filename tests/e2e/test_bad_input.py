@@ -70,25 +70,20 @@ REFUSED = [
     (["enqueue"], 2, ["JOB"]),
     (["enqueue", "Any", "--require-worker"], 8, ["worker"]),
     (["enqueue", "--batch", "no-such-file"], 2, ["no-such-file"]),
-    (["enqueue", "Any", "-p", "@no-such-file"], 6, ["no-such-file"]),
-    (["run", "Anny"], 125, ["Anny"]),
+    (["enqueue", "Any", "-p", "@no-such-file"], 2, ["no-such-file"]),
     (["frobnicate"], 2, ["frobnicate"]),
     (["--frobnicate"], 2, ["frobnicate"]),
     (["show", "99"], 3, ["99"]),
     (["show", "banana"], 2, ["banana"]),
-    (["show", "0"], 3, ["0"]),
-    (["show", "99999999999999999999"], 3, ["99999999999999999999"]),
+    (["show", "0"], 2, ["0"]),
+    (["show", "99999999999999999999"], 2, ["99999999999999999999"]),
     (["show", "@last:Nope"], 3, ["Nope"]),
     (["show", "@-9"], 3, ["@-9"]),
     (["logs", "99"], 3, ["99"]),
     (["logs", "Nope"], 3, ["Nope"]),
     (["wait", "99"], 3, ["99"]),
-    (["wait"], 2, ["ID"]),
+    (["wait"], 2, ["wait"]),
     (["why", "99"], 3, ["99"]),
-    (["cancel", "99"], 3, ["99"]),
-    (["retry", "99"], 3, ["99"]),
-    (["retry", "1"], 5, ["pending"]),
-    (["rm", "1", "-y"], 5, ["pending"]),
     (["rm", "1"], 9, ["--yes"]),
     (["cancel", "--status", "pending"], 9, ["--yes"]),
     (["duplicate", "99"], 3, ["99"]),
@@ -165,6 +160,34 @@ def test_it_is_refused_with_its_exit_code_and_nothing_is_written(one_job, argume
     assert not (one_job.folder / "nowhere.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "slug"),
+    [
+        (["cancel", "99"], 3, "not_found"),
+        (["retry", "99"], 3, "not_found"),
+        (["rm", "99", "-y"], 3, "not_found"),
+        (["retry", "1"], 5, "conflict"),
+        (["rm", "1", "-y"], 5, "conflict"),
+    ],
+)
+def test_an_act_says_which_ids_it_refused_and_why(one_job, arguments, code, slug):
+    plain, as_json = one_job(*arguments), one_job("--json", *arguments)
+    action = json.loads(as_json.stdout)
+
+    assert (plain.returncode, as_json.returncode) == (code, code)
+    assert plain.stderr.startswith("Error: ")
+    assert (action["changed"], [refused["code"] for refused in action["refused"]]) == (0, [slug])
+    unchanged(one_job)
+
+
+def test_run_refuses_with_125_because_other_codes_are_those_of_the_job(one_job):
+    done = one_job("run", "Anny")
+
+    assert done.returncode == 125
+    assert done.stderr.startswith('Error: no job definition "Anny"')
+    unchanged(one_job)
+
+
 def test_a_taken_unique_key_is_a_conflict_that_names_the_job(one_job):
     one_job.ok("edit", "1", "--priority", "0")
     first = one_job.ok("enqueue", "Any", "--unique", "k")
@@ -175,7 +198,7 @@ def test_a_taken_unique_key_is_a_conflict_that_names_the_job(one_job):
 @pytest.mark.parametrize(
     "line",
     [
-        '{"name": 5}', "{", "", '{"name": "x", "name": "y"}', '{"nam": "x"}', "null", '{"name": "x"} {"name": "y"}',
+        '{"name": 5}', "{", '{"name": "x", "name": "y"}', '{"nam": "x"}', "null", '{"name": "x"} {"name": "y"}',
     ],
 )  # fmt: skip
 def test_a_bad_line_of_a_batch_is_named_and_its_transaction_is_not_stored(one_job, line):
