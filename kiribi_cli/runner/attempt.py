@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from kiribi_cli.runner.frames import dumps
 from kiribi_cli.runner.log import Log, remove
 from kiribi_cli.runner.spawn import Setting
 
@@ -31,13 +32,21 @@ class Base:
         "result",
         "result_max",
         "reuse",
+        "room",
         "setting",
         "stop_signal",
+        "usual",
     )
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.setting = Setting(fields)
         self.env: dict[str, str] = dict(fields["env"])
+        # Callables share a child where they share all of this.
+        self.room = dumps(
+            [fields[name] for name in ("interpreter", "cwd", "env", "umask", "nice", "limits", "identity")]
+        )
+        # Seconds that its callables usually take; long until known.
+        self.usual = 1.0
         self.stop_signal: int = fields["stop_signal"]
         self.kill_after: float = fields["kill_after_ms"] / 1000
         self.adopt: bool = fields["adopt"]
@@ -137,11 +146,11 @@ class Attempt:
         return f"{self.folder}/{self.id}.{kind}"
 
     def lay_out(self, shared_null: str) -> dict[str, str]:
-        """Make the files it is to find, and give its complete environment. Raises OSError."""
+        """Make the files it is to find, and give its own variables, which come on top of the base's. Raises OSError."""
         identity = self.base.setting.uid
-        if identity is not None and identity != os.geteuid():
+        if identity is not None and identity != os.geteuid() and not self.folder_is_own:
             self._own_folder()
-        env = {**self.base.env, **self.env}
+        env = dict(self.env)
         env["KIRIBI_PROGRESS_FILE"] = self.path("progress")
         if self.base.result == "file" and not self.base.python:
             env["KIRIBI_RESULT_FILE"] = self.path("result")
@@ -161,7 +170,7 @@ class Attempt:
         if self.payload is not None or self.folder_is_own:
             remove(self.path("payload"))
         remove(self.path("progress"))
-        remove(self.path("result"))
+        remove(self.path("packet" if self.base.python else "result"))
         if self.folder_is_own:
             try:
                 os.rmdir(self.folder)  # noqa: PTH106  (pathlib costs the hands memory)
@@ -171,6 +180,8 @@ class Attempt:
     def collect(self) -> tuple[str | None, str | None]:
         """Give the result as text and, where one was dropped, the reason."""
         most = self.base.result_max
+        if self.base.python:
+            return None, None
         if self.base.result == "stdout" and self.captured is not None:
             data, size = bytes(self.captured), self.result_bytes
         elif self.base.result == "file":

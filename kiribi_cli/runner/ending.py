@@ -55,6 +55,11 @@ class Ending:
         self._signal_group(attempt, number)
         attempt.alarms.append(self._hands.alarms.set(at, self._kill, attempt, _LOOK_AGAIN / 4))
 
+    def hurry(self, attempt: Attempt) -> None:
+        """Wait no longer for an attempt that is being stopped."""
+        attempt.kill_at = monotonic()
+        self._kill(attempt, _LOOK_AGAIN / 4)
+
     def first_process_ended(self, attempt: Attempt) -> None:
         """Go on when the first process has ended and its output was read: it is over, unless it is being stopped and
         there is more of it. What is outside the group has not heard of the stop yet.

@@ -39,7 +39,7 @@ def compose(definition: Definition, identity: Identity | None, place: Place) -> 
     values = {"env": dict(env)}
     env |= {name: fill(text, values) for name, text in definition.env.items()}
     env = {name: value for name, value in env.items() if not reserved(name)}
-    own = {"KIRIBI_JOB": definition.name, "KIRIBI_CONFIG": place.config_path, "KIRIBI_DB": place.db_path}
+    own = {"KIRIBI_CONFIG": place.config_path, "KIRIBI_DB": place.db_path}
     return env | {name: value for name, value in own.items() if value}
 
 

@@ -15,6 +15,7 @@ from kiribi_cli.runner import process
 from kiribi_cli.runner.alarms import Alarms
 from kiribi_cli.runner.attempt import Attempt, Base, stdin_of
 from kiribi_cli.runner.ending import Ending
+from kiribi_cli.runner.instant import rfc3339
 from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.plain import deque, signal
 from kiribi_cli.runner.spawn import SpawnFailedError, spawn
@@ -115,7 +116,11 @@ class Launcher:
         attempt = self.attempts.get(attempt_id)
         if attempt is None:
             return
-        if attempt.pid == 0 and (self.pool is None or not self.pool.has(attempt)):
+        if attempt.pid == 0 and attempt.child is not None:
+            self.pool.pull(attempt)
+            if attempt.ended:
+                return
+        if attempt.pid == 0:
             self.end(attempt, ["cancelled", by] if why == "cancel" else ["interrupted"])
             return
         kill_after = attempt.base.kill_after if kill_after_ms is None else kill_after_ms / 1000
@@ -152,8 +157,7 @@ class Launcher:
         while self.waiting and (self.slots is None or self.active < self.slots):
             attempt = self.waiting.popleft()
             if self.attempts.get(attempt.id) is attempt:
-                self.active += 1
-                attempt.has_slot = True
+                self.take_slot(attempt)
                 ready.append(attempt)
         again = {attempt.job for attempt in ready if attempt.earlier}
         left = process.left_of_jobs(again, self.db) if again else {}
@@ -197,7 +201,7 @@ class Launcher:
         self.pool.run(attempt)
 
     def _spawn(self, attempt: Attempt) -> None:
-        env = attempt.lay_out(self.null_payload)
+        env = attempt.base.env | attempt.lay_out(self.null_payload)
         at_ms = now_ms()
         if attempt.timeout_ms is not None:
             env["KIRIBI_DEADLINE"] = rfc3339(at_ms + attempt.timeout_ms)
@@ -278,6 +282,18 @@ class Launcher:
             self.tee.pass_on(attempt.pipes[fd], data)
         return True
 
+    def swallow(self, fd: int) -> None:
+        """Read on without keeping it."""
+        if fd in self.readers:
+            self.readers[fd] = (self._swallow, None)
+        else:
+            os.close(fd)  # muted: nobody writes to it any more
+
+    def mute(self, fd: int) -> None:
+        """Do not look at it any more; it stays open."""
+        self.readers.pop(fd, None)
+        self.epoll.unregister(fd)
+
     def _swallow(self, fd: int, _: None) -> None:
         """Drop what a process left behind prints: nobody reads it any more, but it must not die of talking."""
         try:
@@ -335,7 +351,7 @@ class Launcher:
             self.alarms.set(monotonic() + _TELL_AFTER, self.finish, attempt)
             return
         for fd in list(attempt.pipes):
-            self.readers[fd] = (self._swallow, None)
+            self.swallow(fd)
         attempt.pipes.clear()
         status, usage = attempt.over
         self.end(attempt, self.ending.outcome(attempt, status), usage)
@@ -347,7 +363,7 @@ class Launcher:
         text, note = (None, None) if attempt.pid == 0 else result or attempt.collect()
         if attempt.pid:
             attempt.clean_up()
-        used = (0, 0, 0) if usage is None else _used(usage)
+        used = (0, 0, 0) if usage is None else usage if isinstance(usage, list) else _used(usage)
         message = [
             "e",
             attempt.id,
@@ -373,27 +389,19 @@ class Launcher:
             self.alarms.cancel(alarm)
         attempt.alarms.clear()
         self.attempts.pop(attempt.id, None)
+        self.lose_slot(attempt)
+
+    def take_slot(self, attempt: Attempt) -> None:
+        """Count it as running."""
+        if not attempt.has_slot:
+            attempt.has_slot = True
+            self.active += 1
+
+    def lose_slot(self, attempt: Attempt) -> None:
+        """Count it as running no more."""
         if attempt.has_slot:
             attempt.has_slot = False
             self.active -= 1
-
-
-def rfc3339(ms: int) -> str:
-    """Write milliseconds since the epoch as RFC 3339 in UTC, without the two modules that datetime brings along.
-
-    >>> rfc3339(951_782_400_007), rfc3339(1_795_463_999_999)
-    ('2000-02-29T00:00:00.007Z', '2026-11-23T23:59:59.999Z')
-    """
-    days, rest = divmod(ms, 86_400_000)
-    # Days since 0000-03-01, so that the leap day ends a year: Hinnant, "chrono-compatible low-level date algorithms".
-    era, day = divmod(days + 719_468, 146_097)
-    year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
-    day -= 365 * year + year // 4 - year // 100
-    month = (5 * day + 2) // 153
-    date = (year + era * 400 + month // 10, month + (3 if month < 10 else -9), day - (153 * month + 2) // 5 + 1)
-    seconds, milliseconds = divmod(rest, 1000)
-    clock = (seconds // 3600, seconds // 60 % 60, seconds % 60)
-    return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}.{:03d}Z".format(*date, *clock, milliseconds)
 
 
 def _null_payload(run: str) -> str:

@@ -47,8 +47,8 @@ class Setting:
         self.plain = not (self.nice or self.limits or base["identity"])
 
 
-def spawn(setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, int, int]) -> int:
-    """Start `program` with these descriptors as 0, 1 and 2, and give its pid. Raises SpawnFailedError."""
+def spawn(setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, ...]) -> int:
+    """Start `program` with these descriptors as 0, 1, 2 and so on, and give its pid. Raises SpawnFailedError."""
     try:
         return (
             _posix_spawn(setting, program, argv, env, fds) if setting.plain else _fork(setting, program, argv, env, fds)
@@ -67,9 +67,7 @@ def enter(folder: str) -> None:
         raise SpawnFailedError(f"the folder {folder} cannot be entered: {error.strerror}", error.errno or 0) from error
 
 
-def _posix_spawn(
-    setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, int, int]
-) -> int:
+def _posix_spawn(setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, ...]) -> int:
     # The hands have one thread: folder and umask can be set around the spawn.
     enter(setting.cwd)
     before = None if setting.umask is None else os.umask(setting.umask)
@@ -88,7 +86,7 @@ def _posix_spawn(
             os.umask(before)
 
 
-def _fork(setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, int, int]) -> int:
+def _fork(setting: Setting, program: str, argv: list[str], env: dict[str, str], fds: tuple[int, ...]) -> int:
     """Fork and set up; the child says over a pipe that closes on exec what went wrong, if anything did."""
     import resource
 
@@ -112,7 +110,7 @@ def _become(
     program: str,
     argv: list[str],
     env: dict[str, str],
-    fds: tuple[int, int, int],
+    fds: tuple[int, ...],
     limits: list[tuple[int, tuple[int, int]]],
     writer: int,
 ) -> None:

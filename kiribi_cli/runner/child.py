@@ -1,0 +1,285 @@
+"""The harness in which Python callables run, one after the other. One file, standard library only, Python 3.8 or newer.
+
+It knows no kiribi: jobs come as JSON, one per packet, on descriptor 3; answers leave as JSON with a length on descriptor
+4. After each job it writes a mark into stdout and stderr, by which the hands tell the output of one job from the next.
+Whatever a job does to the process (variables, folder, umask, descriptors, streams) is put right before the next.
+"""
+
+import sys
+
+# A script's own folder comes first on sys.path; jobs must not find our modules there.
+del sys.path[0]
+
+import io  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import resource  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import time  # noqa: E402, TID251  (runs without kiribi, so without its clock)
+
+PACKET = 262144
+
+
+class Harness:
+    """What there is to restore, and the descriptors to the hands under numbers that jobs do not touch."""
+
+    def __init__(self):
+        self.pid = os.getpid()
+        self.jobs = socket.socket(fileno=_away(3))
+        self.answers = _away(4)
+        self.null = os.open(os.devnull, os.O_RDWR)
+        self.out = _away(1, keep=True)
+        self.err = _away(2, keep=True)
+        self.cwd = os.getcwd()
+        self.umask = os.umask(0)
+        os.umask(self.umask)
+        self.environ = dict(os.environ)
+        self.set = {}
+        self.seen = None
+        self.modules = {}
+        self.has_stdin = False
+        self.mark = b""
+        self.open_streams()
+        sys.path.insert(0, self.cwd)
+
+    def open_streams(self):
+        """Make new text streams on 1 and 2; line by line, so that a log can be followed."""
+        sys.stdout = sys.__stdout__ = io.open(
+            1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        )
+        sys.stderr = sys.__stderr__ = io.open(
+            2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        )
+        self.streams = (sys.stdout, sys.stderr)
+
+    def serve(self):
+        """Run jobs until the hands close the socket."""
+        self.mark = b"\0kiribi:" + self.jobs.recv(PACKET) + b":"
+        self.answer([0])
+        while True:
+            packet = self.jobs.recv(PACKET)
+            if not packet:
+                return
+            if packet.startswith(b"@"):
+                # Too long for a packet: it says where the job stands.
+                with open(packet.partition(b" ")[2], "rb") as file:
+                    packet = file.read()
+            job = json.loads(packet.decode("ascii"))
+            target = job[1]
+            if target in self.modules and _stamp(self.modules[target][1]) != self.modules[target][2]:
+                # Its file has changed: a fresh child shall run it.
+                self.answer([job[0], "back"])
+                return
+            self.run(*job)
+
+    def run(self, attempt, target, payload, env, result_max):
+        """Run one job and answer it."""
+        self.prepare(env)
+        used = _used()
+        began_at = int(time.time() * 1000)
+        began = time.monotonic()
+        outcome, result, note = self.call(target, payload, result_max)
+        took = time.monotonic() - began
+        if os.getpid() != self.pid:
+            # The job forked and its child came back here: it has nothing to answer.
+            os._exit(0)
+        self.flush()
+        now = _used()
+        usage = [round((now[0] - used[0]) * 1000), round((now[1] - used[1]) * 1000), now[2]]
+        end = self.mark + b"%020d\n" % attempt
+        os.write(self.out, end)
+        os.write(self.err, end)
+        self.answer([attempt, outcome, result, note, began_at, began, took, usage])
+
+    def call(self, target, payload, result_max):
+        """Call the function; give (outcome, result text or None, why a result was dropped or None)."""
+        try:
+            arguments = () if payload is None else (json.loads(payload),)
+            if payload is not None:
+                self.give_stdin(payload)
+            function = self.find(target)
+            if arguments and isinstance(arguments[0], dict):
+                value = function(**arguments[0])
+            else:
+                value = function(*arguments)
+            if hasattr(value, "__await__"):
+                value = _awaited(value)
+        except SystemExit as exit_:
+            return self.exited(exit_.code), None, None
+        except BaseException as error:
+            return self.raised(error), None, None
+        return _result(value, result_max)
+
+    def find(self, target):
+        """Import what is to be called."""
+        if target not in self.modules:
+            import importlib
+
+            name, _, path = target.partition(":")
+            module = importlib.import_module(name)
+            function = module
+            for part in path.split("."):
+                function = getattr(function, part)
+            file = getattr(module, "__file__", None)
+            self.modules[target] = (function, file, _stamp(file))
+        return self.modules[target][0]
+
+    def exited(self, code):
+        if code is None or isinstance(code, int):
+            return ["exit", (code or 0) & 0xFF]
+        self.say(str(code) + "\n")
+        return ["exit", 1]
+
+    def raised(self, error):
+        kind = type(error).__name__
+        if kind == "Snooze":
+            delay = getattr(error, "delay", None)
+            try:
+                return ["snoozed", None if delay is None else max(0, int(float(delay) * 1000))]
+            except (TypeError, ValueError, OverflowError):
+                return ["snoozed", None]
+        import traceback
+
+        try:
+            text = str(error)
+            self.say("".join(traceback.format_exception(type(error), error, _without_us(error.__traceback__))))
+        except Exception as second:
+            text = "its message cannot be shown: %s" % type(second).__name__
+            self.say("%s: %s\n" % (kind, text))
+        return ["raised", kind, _clean(text), False]
+
+    def say(self, text):
+        """Write to the log, whatever has become of sys.stderr."""
+        self.flush()
+        data = text.encode("utf-8", "backslashreplace")
+        while data:
+            data = data[os.write(self.err, data) :]
+
+    def prepare(self, env):
+        """Make the process as a job expects it."""
+        os.dup2(self.out, 1)
+        os.dup2(self.err, 2)
+        if self.has_stdin:
+            os.dup2(self.null, 0)
+            sys.stdin = sys.__stdin__ = io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+            self.has_stdin = False
+        os.chdir(self.cwd)
+        os.umask(self.umask)
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.streams[0].closed or self.streams[1].closed:
+            self.open_streams()
+        sys.stdout, sys.stderr = self.streams
+        if not sys.path or sys.path[0] != self.cwd:
+            sys.path.insert(0, self.cwd)
+        self.set_environ(env)
+
+    def set_environ(self, env):
+        if self.seen is None or getattr(os.environ, "_data", None) != self.seen:
+            os.environ.clear()
+            os.environ.update(self.environ)
+            self.set = {}
+        for name in self.set:
+            if name not in env:
+                # What a job was given may hide what the process has.
+                os.environ.pop(name, None)
+                if name in self.environ:
+                    os.environ[name] = self.environ[name]
+        for name, value in env.items():
+            if self.set.get(name) != value:
+                os.environ[name] = value
+        self.set = env
+        self.seen = dict(getattr(os.environ, "_data", None) or {}) or None
+
+    def give_stdin(self, payload):
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("payload")
+        else:
+            import tempfile
+
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        data = payload.encode("utf-8", "surrogatepass") + b"\n"
+        while data:
+            data = data[os.write(fd, data) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.dup2(fd, 0)
+        os.close(fd)
+        sys.stdin = sys.__stdin__ = io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+        self.has_stdin = True
+
+    def flush(self):
+        for stream in {id(stream): stream for stream in (*self.streams, sys.stdout, sys.stderr)}.values():
+            try:
+                stream.flush()
+            except Exception:  # the job closed it or put something of its own there
+                continue
+
+    def answer(self, words):
+        data = json.dumps(words).encode("ascii")
+        data = len(data).to_bytes(4, "big") + data
+        while data:
+            data = data[os.write(self.answers, data) :]
+
+
+def _away(fd, keep=False):
+    """Move a descriptor out of the way, not to be inherited."""
+    import fcntl
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60)
+    if not keep:
+        os.close(fd)
+    return moved
+
+
+def _used():
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    rss = max(own.ru_maxrss, children.ru_maxrss) * 1024
+    return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime, rss
+
+
+def _stamp(file):
+    try:
+        status = os.stat(file)
+    except (OSError, TypeError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _awaited(value):
+    import asyncio
+
+    async def wait():
+        return await value
+
+    return asyncio.run(wait())
+
+
+def _result(value, result_max):
+    if value is None:
+        return ["exit", 0], None, None
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode("utf-8"))
+    except (TypeError, ValueError, RecursionError) as error:
+        message = "it returned what JSON cannot hold: %s" % _clean(str(error))
+        return ["raised", type(error).__name__, message, True], None, None
+    if size > result_max:
+        return ["exit", 0], None, "the result was dropped: %d bytes are more than result_max, %d" % (size, result_max)
+    return ["exit", 0], text, None
+
+
+def _clean(text):
+    return text[:10000].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _without_us(traceback):
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    return traceback
+
+
+if __name__ == "__main__":
+    Harness().serve()
