@@ -1,20 +1,17 @@
 """The definitions in force: read again when the file changes or HUP asks; a broken one leaves them in place."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from kiribi_cli.config.model import Config
+from kiribi_cli.config.cache import stamp
+from kiribi_cli.config.model import Config, Stamp
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Options
 from kiribi_cli.core.options import options_from
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.store.base import Claim
 from kiribi_cli.worker.attempts import rules_of
-
-Stamp = tuple[int, int, int, int] | None
 
 
 @dataclass(slots=True)
@@ -24,7 +21,8 @@ class Definitions:
     config: Config
     read: Callable[[], Config] | None = None
     error: str | None = None
-    _stamps: dict[Path, Stamp] = field(default_factory=dict)
+    # Every file that was looked at, as it was before it was read; after a failure, as it was then.
+    _seen: dict[str, Stamp | None] = field(default_factory=dict)
     _known: dict[Any, tuple[Definition, Options]] = field(default_factory=dict)
     # What a worker with these definitions can claim, and how much of it at once over all workers.
     lanes: frozenset[str] = frozenset()
@@ -36,17 +34,17 @@ class Definitions:
 
     def changed(self) -> bool:
         """Whether a file differs from what was read last, broken or not."""
-        return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+        return any(stamp(path) != before for path, before in self._seen.items())
 
     def reload(self) -> bool:
         """Read the files again. False: they are broken, `error` says how, the old definitions stay in force."""
         if self.read is None:
             return True
-        before = _stamps(self.config)
+        before = {path: stamp(path) for path in self._seen}
         try:
             self.config = self.read()
         except KiribiError as error:
-            self._stamps = before
+            self._seen = before
             self.error = "; ".join((error.message, *error.details[:1]))
             return False
         self._take()
@@ -54,7 +52,7 @@ class Definitions:
         return True
 
     def _take(self) -> None:
-        self._stamps = _stamps(self.config)
+        self._seen = dict(self.config.inputs)
         self._known.clear()
         self.lanes = frozenset(self.config.definitions) | {""}
         queues, jobs = self.config.queues.values(), self.config.definitions.values()
@@ -87,15 +85,3 @@ class Definitions:
         if known is None:  # rescued, and gone from the file: what decides its fate is frozen in the job
             return Definition(claim.job, "command")
         return known if known.queue == claim.queue else self.config.effective(known, claim.queue)
-
-
-def _stamps(config: Config) -> dict[Path, Stamp]:
-    return {path: _stamp(path) for path in config.files}
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = os.stat(path)  # noqa: PTH116  (once a second for ever: a Path costs three times as much)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

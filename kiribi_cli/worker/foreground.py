@@ -94,20 +94,17 @@ class Unrecorded:
     def __init__(self) -> None:
         self._attempts = 0
 
-    def begin(self, job: NewJob, now: int) -> Claim | Busy:
-        return self._claim(job, now, 1, 0)
-
-    def _claim(self, job: NewJob, now: int, attempt: int, snoozes: int) -> Claim:
+    def begin(self, job: NewJob, now: int) -> Claim:
         self._attempts += 1
         return Claim(
             attempt_id=self._attempts, job_id=0, job=job["job"], kind=job["kind"], adhoc=bool(job.get("adhoc")),
-            queue=job.get("queue", "default"), priority=0, tags=(), payload=job.get("payload"), options=job.get("options"),
-            attempt=self._attempts, attempts=attempt, max_attempts=job.get("max_attempts", 1), snoozes=snoozes,
+            queue="default", priority=0, tags=(), payload=job.get("payload"), options=job.get("options"),
+            attempt=self._attempts, attempts=1, max_attempts=job.get("max_attempts", 1), snoozes=0,
             interruptions=0, run_at=now, created_at=now, first=self._attempts == 1, schedule=None, scheduled_for=None,
             flow=None, step=None,
         )  # fmt: skip
 
-    def again(self, claim: Claim, now: int) -> Claim | None:
+    def again(self, claim: Claim, now: int) -> Claim | None:  # noqa: ARG002  (no limit is looked at)
         from dataclasses import replace
 
         self._attempts += 1
@@ -187,7 +184,7 @@ class Foreground:
         unwritten: Running | None = None
         seen = 0
         while True:
-            stirred = select([self._hands, self._signals], [], [], POLL_S)[0]
+            stirred = select([self._hands.fileno(), self._signals.fileno()], [], [], POLL_S)[0]
             self._signals.clear()
             for report in self._hands.reports():
                 match report:

@@ -49,7 +49,7 @@ class Journal:
             if self._form == "json":
                 self._event(_ended(settled, now, self.by))
             else:
-                self._text(now, *_ending(settled, now))
+                self._text(now, *_ending(settled))
 
     def say(self, now: int, sentence: str) -> None:
         """Write one sentence about the worker itself; as JSON, nothing: those happenings are events of the store."""
@@ -91,7 +91,7 @@ class Journal:
         return self._second[1]
 
 
-def _ending(settled: Settlement, now: int) -> tuple[str, Claim, str]:
+def _ending(settled: Settlement) -> tuple[str, Claim, str]:
     """Symbol, claim and the rest of the line that tells an end."""
     claim, said = settled.claim, _said(settled)
     attempt = f"attempt {claim.attempts}/{claim.max_attempts}"
@@ -99,9 +99,9 @@ def _ending(settled: Settlement, now: int) -> tuple[str, Claim, str]:
         case Complete():
             return "completed", claim, took(settled.duration_ms)
         case Retry(at):
-            return "failed", claim, f"{attempt}  {said}  again in {took(max(0, at - now))}"
+            return "failed", claim, f"{attempt}  {said}  again in {took(max(0, at - settled.finished_at))}"
         case Snooze(at):
-            return "again", claim, f"asked to be tried later  again in {took(max(0, at - now))}"
+            return "again", claim, f"asked to be tried later  again in {took(max(0, at - settled.finished_at))}"
         case Release():
             return "again", claim, f"{said}  put back"
         case Fail():

@@ -7,6 +7,7 @@ given up while a process of it lives on this host.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from select import select
 
 from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
@@ -143,16 +144,12 @@ class Rescue:
 
 def _greeting(hands: Hands) -> list[Report]:
     """What hands say first: they tell all they run in one go."""
-    from select import select
-
-    reports: list[Report] = []
     until = clock.monotonic() + GREETING_S
-    while not reports and (left := until - clock.monotonic()) > 0:
-        if select([hands], [], [], left)[0]:
-            try:
-                reports = hands.reports()
-            except HandsLost:
-                break
+    try:
+        while not (reports := hands.reports()) and (left := until - clock.monotonic()) > 0:
+            select([hands.fileno()], [], [], left)
+    except HandsLost:
+        return []
     return reports
 
 

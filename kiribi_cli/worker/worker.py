@@ -6,6 +6,7 @@ Read `step` from top to bottom: that is all a worker does. What becomes of a job
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from signal import Signals as Signal
 from typing import Literal, assert_never
@@ -34,6 +35,8 @@ BEGAN_PATIENCE = 0.1
 # After a transaction that failed (disk full, database busy): seconds until it is tried again.
 STORE_PATIENCE = 1.0
 
+# New hands are started so many seconds after the last ones at the earliest.
+HANDS_PAUSE = 1.0
 # What was claimed ahead is given back when nothing has ended for so long (seconds).
 STUCK_AFTER = 0.2
 
@@ -127,6 +130,7 @@ class Worker:
         self.journal.flush()
 
     def _start_hands(self) -> Hands:
+        self._hands_since = clock.monotonic()
         hands = Hands.start(
             logs_dir=self.setup.logs_dir, run_dir=self.setup.run_dir, db_path=self.place.db_path, slots=self.slots.size
         )
@@ -137,7 +141,7 @@ class Worker:
         """Let go of everything. What still runs (after an error of our own) is then as a dead worker's."""
         self.hands.close()
         self.rescue.close()
-        if not self.slots.busy and not self._settlements:
+        if not self.store.held_by(self.worker_id):
             now = clock.now_ms()
             self.store.deregister(self.worker_id, now=now)
             event = Event(0, now, "worker.stopped", by=self.setup.identity.name)
@@ -270,7 +274,11 @@ class Worker:
             self.slots.pop(one.claim.attempt_id)
         self.journal.say(clock.now_ms(), f"the launcher died; {len(held)} attempts are lost with it")
         self.rescue.lose(held)
+        with suppress(FileNotFoundError):
+            os.unlink(hands.path)  # noqa: PTH108  (no pathlib here: memory)
         if hands is self.hands:
+            # Hands that die at once will do so again; the machine needs its breath for whoever mends it.
+            clock.sleep(max(0.0, HANDS_PAUSE - (clock.monotonic() - self._hands_since)))
             self.hands = self._start_hands()
 
     # -- writing
@@ -279,6 +287,8 @@ class Worker:
         """One transaction for all that ended and all that can start; nothing is forgotten until it is stored."""
         if clock.monotonic() < self._quiet_until:
             return
+        if self._next_due is not None and clock.now_ms() >= self._next_due:
+            self._may_claim = True
         want = self._want() if self._may_claim else None
         patient = clock.monotonic() - self._began_since < BEGAN_PATIENCE
         if want is None and not self._settlements and not self._returned and (patient or not self._began_or_progress()):
