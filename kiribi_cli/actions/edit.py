@@ -61,12 +61,10 @@ def check_editable(job: Job) -> None:
         raise KiribiError(Code.CONFLICT, f"job {job.id} has started", hint=f"kiribi cancel {job.id} ends it")
 
 
-def draft(job: Job, *, zone: tzinfo, only_payload: bool = False) -> dict[str, Any]:
+def draft(job: Job, *, zone: tzinfo) -> dict[str, Any]:
     """Give the values that can be edited, as a table of TOML."""
     value = None if job.payload is None else json.loads(job.payload)
     payload = "" if job.payload is None else json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    if only_payload:
-        return {"payload": payload}
     timeout = options_from(job.options).timeout_ms
     return {
         "payload": payload,
@@ -78,6 +76,17 @@ def draft(job: Job, *, zone: tzinfo, only_payload: bool = False) -> dict[str, An
         "expires": "none" if job.expires_at is None else spell(max(0, job.expires_at - job.run_at)),
         "tags": list(job.tags),
     }
+
+
+def draft_text(draft: dict[str, Any]) -> str:
+    """Write the table for an editor: the payload as it is, in literal quotes, where TOML lets it."""
+    from tomli_w import dumps
+
+    payload = draft["payload"]
+    if "'''" in payload or "\x7f" in payload:
+        return dumps(draft, multiline_strings=True)
+    rest = {key: value for key, value in draft.items() if key != "payload"}
+    return f"payload = '''\n{payload}'''\n{dumps(rest)}"
 
 
 def said_in(text: str, before: dict[str, Any]) -> Said:

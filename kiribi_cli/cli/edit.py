@@ -71,9 +71,7 @@ def edit(
 
 
 def _in_editor(at: "Here", job: "Job") -> "Said":
-    import tomli_w
-
-    from kiribi_cli.actions.edit import draft, edit_of, said_in
+    from kiribi_cli.actions.edit import draft, draft_text, edit_of, said_in
     from kiribi_cli.cli import doors
     from kiribi_cli.cli.editor import edited
 
@@ -86,7 +84,7 @@ def _in_editor(at: "Here", job: "Job") -> "Said":
         edit_of(job, said, at.config, doors.caller(at), read=doors.file_text, now=at.now())
         return said
 
-    return edited(at, head + tomli_w.dumps(before, multiline_strings=True), read)
+    return edited(at, head + draft_text(before), read)
 
 
 def _apply(at: "Here", job: "Job", said: "Said") -> None:
