@@ -6,7 +6,7 @@ from typing import Any
 from kiribi_cli.actions.enqueue import Recipes, enqueue, no_worker, payload_text, preview, serving
 from kiribi_cli.actions.request import Request
 from kiribi_cli.actions.views import JOB_FIELDS, document, job_view
-from kiribi_cli.cli import doors
+from kiribi_cli.cli import doors, streams
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.config import cache
 from kiribi_cli.core.job import Job, NewJob
@@ -60,6 +60,7 @@ def print_id(at: Here, inserted: Inserted) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        streams.abandon()
         sentence = f"job {inserted.id} is stored, but its id could not be written: {error.strerror}"
         raise KiribiError(Code.FAILED, sentence) from error
 
