@@ -8,7 +8,8 @@ from kiribi_cli.store.base import HourRow, Now
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.rows import attempt_of, job_of
 
-_WEEK_MS = 7 * 86_400_000
+# As long as failed jobs are kept by default.
+_RECENT_MS = 31 * 86_400_000
 
 
 def jobs(db: Database, ids: Sequence[int], now: int) -> list[Job]:
@@ -44,7 +45,7 @@ def attempt(db: Database, attempt_id: int) -> Attempt | None:
 
 
 def queues(db: Database, now: int) -> list[str]:
-    return sorted(row[0] for row in db.rows("look.queues", since=now - _WEEK_MS))
+    return sorted(row[0] for row in db.rows("look.queues", since=now - _RECENT_MS))
 
 
 def standing(db: Database, now: int, names: Sequence[str]) -> Now:

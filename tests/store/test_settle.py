@@ -1,0 +1,290 @@
+"""How attempts end, what that makes of the job, and what a worker that lost its claim can do: nothing."""
+
+import pytest
+
+from kiribi_cli.core.job import Problem, Status
+from kiribi_cli.core.outcome import Usage
+from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
+from tests.store.hand import Hand, begun, job, settlement, statuses
+
+
+def kinds(store, job_id=1):
+    return [event.type for event in store.events(job_id=job_id)]
+
+
+def test_a_completed_job_keeps_result_times_and_resources(store, hand: Hand):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one(now=1100)
+    hand.end(
+        claim, Complete(), now=1500, started_at=1200, duration_ms=300, exit_code=0, result='{"n":1}', log_bytes=17,
+        usage=Usage(120, 30, 9_000_000), running=begun(claim, 1200),
+    )  # fmt: skip
+
+    seen, (attempt,) = store.job(1, now=2000), store.attempts(1)
+    assert (seen.status, seen.reason, seen.result, seen.exit_code) == (Status.COMPLETED, "completed", '{"n":1}', 0)
+    assert (seen.started_at, seen.finished_at, seen.duration_ms, seen.total_ms, seen.wait_ms) == (
+        1200,
+        1500,
+        300,
+        300,
+        200,
+    )
+    assert (attempt.outcome, attempt.decision, attempt.finished_at, attempt.log_bytes) == (
+        "completed",
+        "complete",
+        1500,
+        17,
+    )
+    assert (attempt.cpu_user_ms, attempt.cpu_system_ms, attempt.max_rss_bytes) == (120, 30, 9_000_000)
+    assert (attempt.command, attempt.pid, attempt.worker) == ('["true"]', 4711, "w")
+    assert store.attempt(attempt.id) == attempt
+    assert kinds(store) == ["job.enqueued", "job.started", "job.completed"]
+
+
+def test_a_retried_job_waits_and_spends_the_attempt(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Retry(9000), now=2000, exit_code=1)
+
+    seen, (attempt,) = store.job(1, now=2000), store.attempts(1)
+    assert (seen.status, seen.run_at, seen.attempts, seen.finished_at) == (Status.RETRYING, 9000, 1, None)
+    assert seen.error == Problem("exit", "exit 1: boom", "f00")
+    assert (attempt.decision, attempt.next_attempt_at) == ("retry", 9000)
+    assert store.next_due() == 9000
+    assert hand.claim(now=8999) == ()
+    assert hand.claim_one(now=9000).attempt == 2
+
+
+def test_a_failed_job_says_why(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Fail("final_code"), exit_code=65)
+
+    seen = store.job(1, now=3000)
+    assert (seen.status, seen.reason, seen.exit_code, seen.error.kind) == (Status.FAILED, "final_code", 65, "exit")
+    assert list(store.events(job_id=1))[-1].final is True
+
+
+def test_a_snooze_gives_the_attempt_back_but_not_its_number(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Snooze(9000))
+
+    seen = store.job(1, now=2000)
+    assert (seen.status, seen.attempts, seen.attempt, seen.snoozes, seen.run_at) == (Status.SCHEDULED, 0, 1, 1, 9000)
+    assert kinds(store)[-1] == "job.snoozed"
+    again = hand.claim_one(now=9000)
+    assert (again.attempt, again.attempts, again.snoozes) == (2, 1, 1)
+
+
+def test_an_interruption_gives_the_attempt_back_and_is_counted(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Release())
+
+    seen = store.job(1, now=2000)
+    assert (seen.status, seen.attempts, seen.interruptions) == (Status.PENDING, 0, 1)
+    assert kinds(store)[-1] == "job.interrupted"
+
+
+def test_what_never_began_was_not_interrupted(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Release(), started_at=None, duration_ms=0)
+
+    assert store.job(1, now=2000).interruptions == 0
+
+
+def test_a_cancelled_job_names_who(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Cancel("ann@host"))
+
+    seen = store.job(1, now=3000)
+    assert (seen.status, seen.reason) == (Status.CANCELLED, "cancelled")
+    assert seen.error == Problem("cancelled", "cancelled by ann@host", "")
+
+
+def test_a_lost_worker_is_an_event_of_its_own(store, hand: Hand):
+    store.insert([job()], now=1000)
+    hand.run(Retry(9000), outcome="worker_lost", error=Problem("worker_lost", "its worker died", "aa"))
+
+    assert kinds(store) == ["job.enqueued", "job.worker_lost", "job.retrying"]
+    assert store.attempts(1)[0].outcome == "worker_lost"
+
+
+# -- the fence
+
+
+def test_a_claim_settles_once(store, hand: Hand):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one()
+    first = hand.end(claim, Complete(), now=2000)
+    before = store.job(1, now=2000), store.attempts(1), store.last_seq()
+    second = hand.end(claim, Fail("attempts_used"), now=3000)
+
+    assert first.lost == ()
+    assert [lost.claim for lost in second.lost] == [claim]
+    assert (store.job(1, now=2000), store.attempts(1), store.last_seq()) == before
+
+
+def test_a_claim_settled_twice_in_one_turn_settles_once(store, hand: Hand):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one()
+    turn = store.turn(
+        hand.id, now=2000, settlements=[settlement(claim, Complete(), 2000), settlement(claim, Retry(9000), 2000)]
+    )
+
+    assert len(turn.lost) == 1
+    assert store.job(1, now=2000).status is Status.COMPLETED
+    assert list(store.verify()) == []
+
+
+def test_a_worker_that_lost_its_claim_changes_nothing(store, hand: Hand, open_store):
+    store.insert([job(), job()], now=1000)
+    lost, kept = hand.claim(slots=2)
+    rescuer = Hand(open_store(), "rescuer")
+    held = [one for one in rescuer.store.held_by(hand.id) if one.claim.job_id == lost.job_id]
+    (taken,) = rescuer.store.take_over(held, by=rescuer.id, now=1500)
+    before = store.job(1, now=0), store.attempts(1)
+
+    turn = store.turn(
+        hand.id, now=2000, began=[begun(lost, 1600)], progress=[],
+        settlements=[settlement(lost, Fail("attempts_used"), 2000), settlement(kept, Complete(), 2000)],
+    )  # fmt: skip
+
+    assert taken == lost
+    assert [one.claim for one in turn.lost] == [lost]
+    assert (store.job(1, now=0), store.attempts(1)) == before
+    assert store.job(2, now=0).status is Status.COMPLETED
+    assert not rescuer.end(taken, Retry(9000), now=2100, outcome="worker_lost").lost
+    assert list(store.verify()) == []
+
+
+def test_a_claim_is_taken_over_by_one_rescuer(store, hand: Hand, open_store):
+    store.insert([job()], now=1000)
+    hand.claim_one()
+    one, other = Hand(open_store(), "one"), Hand(open_store(), "other")
+    held = one.store.held_by(hand.id)
+
+    assert len(one.store.take_over(held, by=one.id, now=2000)) == 1
+    assert other.store.take_over(held, by=other.id, now=2000) == []
+
+
+def test_what_is_held_says_which_process_it_was(store, hand: Hand):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one(now=1500)
+    store.turn(hand.id, now=1600, began=[begun(claim, 1590)])
+
+    (held,) = store.held_by(hand.id)
+    assert held.claim == claim
+    assert (held.pid, held.process, held.started_at, held.worker_id) == (4711, '["boot", 1, 2]', 1590, hand.id)
+
+
+# -- cancelled while it runs
+
+
+@pytest.mark.parametrize("decision", [Retry(9000), Snooze(9000), Release()])
+def test_a_cancel_request_is_not_forgotten_when_the_job_would_wait_again(store, hand: Hand, decision):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one()
+    store.cancel([1], by="ann", now=1500)
+    hand.end(claim, decision)
+
+    seen = store.job(1, now=2000)
+    assert (seen.status, seen.reason, seen.error.message) == (Status.CANCELLED, "cancelled", "cancelled by ann")
+
+
+@pytest.mark.parametrize(("decision", "status"), [(Complete(), "completed"), (Fail("attempts_used"), "failed")])
+def test_a_job_that_ended_before_the_cancel_reached_it_ended_as_it_did(store, hand: Hand, decision, status):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one()
+    store.cancel([1], by="ann", now=1500)
+    hand.end(claim, decision)
+
+    assert store.job(1, now=2000).status == status
+
+
+# -- unique while pending
+
+
+@pytest.mark.parametrize("decision", [Retry(9000), Snooze(9000), Release()])
+def test_a_retry_that_meets_a_waiting_duplicate_is_superseded_by_it(store, hand: Hand, decision):
+    store.insert([job(key="7", unique_until="pending")], now=1000)
+    claim = hand.claim_one()
+    store.insert([job(key="7", unique_until="pending")], now=1100)
+    hand.end(claim, decision)
+
+    seen = store.job(1, now=2000)
+    assert (seen.status, seen.reason, seen.error.kind) == (Status.CANCELLED, "superseded", "superseded")
+    assert seen.error.message == "job 2 with the same unique key does the work"
+    assert kinds(store)[-1] == "job.superseded"
+    assert list(store.events(job_id=1))[-1].details == {"holder": 2}
+    assert store.job(2, now=2000).status is Status.PENDING
+
+
+def test_two_duplicates_that_retry_in_one_turn_become_one(store, hand: Hand):
+    store.insert([job(key="7", unique_until="pending")], now=1000)
+    first = hand.claim_one()
+    store.insert([job(key="7", unique_until="pending")], now=1000)
+    second = hand.claim_one()
+    store.turn(
+        hand.id, now=2000, settlements=[settlement(first, Retry(9000), 2000), settlement(second, Retry(9000), 2000)]
+    )
+
+    assert statuses(store, now=2000) == {1: "retrying", 2: "cancelled"}
+    assert list(store.verify()) == []
+
+
+def test_a_retry_takes_its_pending_key_again(store, hand: Hand):
+    store.insert([job(key="7", unique_until="pending")], now=1000)
+    hand.run(Retry(9000))
+
+    assert store.insert([job(key="7", unique_until="pending")], now=3000)[0].deduplicated
+
+
+# -- statistics
+
+
+def test_statistics_count_what_happened_per_job_tag_and_error(store, hand: Hand):
+    store.insert([job(tags='["x"]', queue="a"), job(queue="a"), job("Mailer")], now=1000)
+    hand.run(Complete(), now=2000, started_at=1500, duration_ms=500, usage=Usage(100, 20, 50))
+    hand.run(Retry(2100), now=2000, started_at=1900, duration_ms=100)
+    hand.run(Fail("attempts_used"), now=2050)
+    hand.run(Complete(), now=2200)
+
+    rows = {(row.key, row.queue): row for row in store.hours("job", since=0, until=10_000)}
+    imported, mailed = rows["Import", "a"], rows["Mailer", "default"]
+    assert (imported.completed, imported.failed, imported.retried, imported.attempts) == (2, 0, 1, 3)
+    assert (mailed.completed, mailed.failed, mailed.attempts) == (0, 1, 1)
+    assert (imported.duration_ms_sum, imported.duration_ms_max) == (610, 500)
+    assert (imported.wait_ms_sum, imported.wait_ms_max, imported.max_rss_bytes) == (1400, 900, 1024)
+    (tagged,) = store.hours("tag", since=0, until=10_000)
+    assert (tagged.key, tagged.completed) == ("x", 1)
+    (wrong,) = (row for row in store.hours("error", since=0, until=10_000) if row.queue == "a")
+    assert (wrong.key, wrong.label, wrong.retried) == ("f00", "exit 1: boom", 1)
+    durations = store.histogram("job", "duration", since=0, until=10_000)["Import", "a"]
+    assert sum(durations.values()) == 3
+
+
+def test_statistics_lie_in_the_hour_in_which_the_attempt_ended(store, hand: Hand):
+    hour = 3_600_000
+    store.insert([job(), job()], now=1000)
+    hand.run(Complete(), now=hour - 1)
+    hand.run(Complete(), now=hour)
+
+    assert [row.hour for row in store.hours("job", since=0, until=3 * hour)] == [0, hour]
+    assert [row.hour for row in store.hours("job", since=hour, until=3 * hour)] == [hour]
+    assert [row.hour for row in store.hours("job", since=0, until=hour)] == [0]
+    assert store.hours("job", since=0, until=3 * hour, key="Mailer") == []
+
+
+def test_what_was_put_off_does_not_count_as_a_duration(store, hand: Hand):
+    store.insert([job(), job()], now=1000)
+    hand.run(Snooze(9000))
+    hand.run(Release())
+
+    assert store.histogram("job", "duration", since=0, until=10_000) == {}
+
+
+def test_jobs_cancelled_before_they_started_are_counted(store, hand: Hand):
+    store.insert([job(), job(expires_at=1500)], now=1000)
+    store.cancel([1], by="ann", now=1200)
+    hand.claim(now=1500)
+
+    (row,) = store.hours("job", since=0, until=10_000)
+    assert (row.cancelled, row.attempts) == (2, 0)
