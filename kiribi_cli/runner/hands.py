@@ -51,6 +51,10 @@ class Hands:
         self.path = path
         self._wire = wire
         self._is_child = is_child
+        # One descriptor that becomes readable both when there is something to read and when what waits can be written.
+        self._epoll = select.epoll()
+        self._epoll.register(wire.fd, select.EPOLLIN)
+        self._is_full = False
         self._boot = boot_id()
         self._namespace = pid_namespace()
         self._keys: dict[int, tuple[Base, int]] = {}
@@ -97,8 +101,8 @@ class Hands:
         return hands
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable when there are reports (for select or epoll)."""
-        return self._wire.fd
+        """Give the descriptor that becomes readable when `reports` has something to do (for select or epoll)."""
+        return self._epoll.fileno()
 
     def start_many(self, launches: Sequence[Launch]) -> None:
         """Hand over attempts; never blocks. Raises HandsLost."""
@@ -150,7 +154,7 @@ class Hands:
 
     def reports(self) -> list[Report]:
         """Take what has been reported, oldest first, without waiting. Raises HandsLost once everything was taken."""
-        self._wire.flush()
+        self.flush()
         messages = self._early + self._wire.receive()
         self._early = []
         if not messages and self._wire.lost:
@@ -161,11 +165,16 @@ class Hands:
         return found
 
     def flush(self) -> bool:
-        """Write what is buffered for the hands; true when nothing is left. `start_many` and `reports` try it too."""
-        return self._wire.flush()
+        """Write what is buffered for the hands; true when nothing is left. Everything else here tries it too."""
+        is_full = not self._wire.flush()
+        if is_full != self._is_full:
+            self._is_full = is_full
+            self._epoll.modify(self._wire.fd, select.EPOLLIN | (select.EPOLLOUT if is_full else 0))
+        return not is_full
 
     def close(self) -> None:
         """Let go: as a brain's death for what still runs. The launcher exits when nothing is left to run or report."""
+        self._epoll.close()
         self._wire.close()
         if self._is_child:
             # It usually exits at once, and then it is not left as a zombie; if jobs keep it, init or we reap it later.
@@ -187,6 +196,7 @@ class Hands:
         if self._wire.lost:
             raise HandsLost(f"the hands (pid {self.pid}) are gone")
         self._wire.send(messages)
+        self.flush()
 
     def _read(self, message: list[Any], found: list[Report]) -> None:
         match message[0]:
