@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Kiribi:
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.home = home
+        self.started: list[subprocess.Popen[bytes]] = []
         self.environment = {"PATH": PATH, "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC"}
 
     def define(self, text: str) -> Path:
@@ -55,9 +57,9 @@ class Kiribi:
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
         """Start in the background in a session of its own; output is dropped unless asked for."""
         settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(
-            self._argv(arguments), start_new_session=True, **settings | self._settings(options, timeout=None)
-        )
+        settings |= self._settings(options, timeout=None)
+        self.started.append(subprocess.Popen(self._argv(arguments), start_new_session=True, **settings))
+        return self.started[-1]
 
     def worker(self, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
         """Start a worker and return once `kiribi ps` shows it."""
@@ -132,8 +134,15 @@ def kiribi(tmp_path: Path) -> Iterator[Kiribi]:
     folder, home = tmp_path / "here", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    yield Kiribi(folder, home)
+    program = Kiribi(folder, home)
+    yield program
     _end_everything_in(tmp_path)
+    for process in program.started:
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
