@@ -65,7 +65,7 @@ def job_view(job: Job, *, now: int, deduplicated: bool = False) -> dict[str, Any
         "finished_at": rfc3339_or_none(job.finished_at),
         "expires_at": rfc3339_or_none(job.expires_at),
         "cancel_requested_at": rfc3339_or_none(job.cancel_requested_at),
-        "wait_ms": wait_ms(job),
+        "wait_ms": job.wait_ms,
         "duration_ms": so_far if running else job.duration_ms,
         "total_ms": job.total_ms + so_far,
         "exit_code": job.exit_code,
@@ -81,14 +81,6 @@ def job_view(job: Job, *, now: int, deduplicated: bool = False) -> dict[str, Any
         "origin": {"kind": job.origin_kind, "by": job.origin_by},
         "worker": job.worker,
     }
-
-
-def wait_ms(job: Job) -> int | None:
-    """First start minus due. After a retry `run_at` is when the retry was due, and the wait counts from creation."""
-    if job.first_started_at is None:
-        return None
-    due = job.run_at if job.run_at <= job.first_started_at else job.created_at
-    return max(0, job.first_started_at - due)
 
 
 def detail_view(

@@ -225,6 +225,10 @@ class Out:
         stream.flush()
 
     def _paged(self, pieces: Iterable[str]) -> None:
+        if not self.unicode:
+            from kiribi_cli.cli.people import ASCII
+
+            pieces = (piece.translate(ASCII) for piece in pieces)
         if not (self.tty and self.pager) or self.silent:
             self._write(pieces)
             return

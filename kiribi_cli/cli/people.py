@@ -14,6 +14,8 @@ COLOURS = {
     "completed": "green", "failed": "red", "running": "cyan", "retrying": "yellow", "scheduled": "blue",
     "cancelled": "dim", "skipped": "dim",
 }  # fmt: skip
+# For terminals that have nothing but ASCII; only what people read goes through it, never JSON or TSV.
+ASCII = str.maketrans({"–": "-", "·": "|", "…": "...", "→": "->"})
 
 
 def status_text(status: str, *, unicode: bool = True) -> str:

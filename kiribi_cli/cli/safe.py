@@ -19,12 +19,12 @@ def safe(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""As `safe`, with line breaks and tabs as blanks: for cells of a table.
+    r"""As `safe`, with line breaks and tabs as blanks: for what has one line to stand in.
 
-    >>> one_line("first\n  second")
-    'first second'
+    >>> one_line("first\nsecond\tthird")
+    'first second third'
     """
-    return safe(" ".join(text.split()) if not text.isprintable() or "  " in text else text)
+    return text if text.isprintable() else safe(text.replace("\n", " ").replace("\t", " "))
 
 
 def colours_only(text: str, *, reset: bool = True) -> str:

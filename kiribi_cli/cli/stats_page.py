@@ -73,7 +73,7 @@ def _hour(out: Out, text: str) -> str:
 
 
 def sparkline(counts: Sequence[int], *, unicode: bool = True) -> str:
-    """A character per hour; many hours are gathered so that they fit. Nothing at all is a blank.
+    """A character per hour; many hours are gathered so that they fit.
 
     >>> sparkline([0, 1, 4, 8])
     '▁▁▄█'

@@ -1,5 +1,6 @@
 """The three standard streams: open before any file is, never an encoding error, full and closed told apart."""
 
+import codecs
 import os
 import sys
 from contextlib import suppress
@@ -10,6 +11,7 @@ def guard() -> None:
 
     Without this the database would become descriptor 1 of `kiribi ... >&-`, and jobs would print into it.
     """
+    codecs.register_error("kiribi.escape", _escape)
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -17,8 +19,16 @@ def guard() -> None:
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            # Undecodable names and symbols that an ASCII terminal lacks become \x.. and \u....: ugly but true.
-            stream.reconfigure(errors="backslashreplace")
+            # Undecodable names and symbols that an ASCII terminal lacks become \u....: ugly but true.
+            stream.reconfigure(errors="kiribi.escape")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    # Not backslashreplace: its \xe9 and \U0001f600 would make JSON unreadable.
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4)), error.end
 
 
 def flush() -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from kiribi_cli import clock
 from kiribi_cli.cli.command import AFTER, FILTERS, FORMS, GLOBALS, filtered
 from kiribi_cli.cli.output import Column, Form, Out
-from kiribi_cli.clock import now_ms
 from kiribi_cli.errors import Code, KiribiError
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class Here:
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
         given = meta.get(GLOBALS, {})
-        if given.get("directory"):
-            _go_to(given["directory"])
+        _go_to(given.get("directory") or ".")
         self.globals = globals_from(given, os.environ, tty=bool(sys.stdout and sys.stdout.isatty()))
         self.filters: Mapping[str, Any] = meta.get(FILTERS, {})
         # What stood behind `--`; None: there was no `--`.
@@ -113,7 +112,7 @@ class Here:
 
     def now(self) -> int:
         """Milliseconds since the epoch, read anew."""
-        return now_ms()
+        return clock.now_ms()
 
     @cached_property
     def zone(self) -> tzinfo:
@@ -311,6 +310,12 @@ class Here:
 def _go_to(folder: str) -> None:
     try:
         os.chdir(folder)
+        Path.cwd()
+    except FileNotFoundError as error:
+        if folder == ".":
+            hint = "go somewhere else: cd ~"
+            raise KiribiError(Code.USAGE, "the folder in which this was started is deleted", hint=hint) from error
+        raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
     except OSError as error:
         raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
 
