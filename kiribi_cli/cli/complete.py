@@ -178,8 +178,8 @@ def _enough_of(path: Path) -> "tuple[str | None, list[str]]":
     db, jobs = table.get("db"), table.get("jobs", {})
     if isinstance(db, str) and "://" not in db:
         db = str(path.parent / db)
-    hidden = (name for name, job in jobs.items() if isinstance(job, dict) and job.get("hidden"))
-    return db if isinstance(db, str) else None, [name for name in jobs if name not in frozenset(hidden)]
+    shown = [name for name, job in jobs.items() if not (isinstance(job, dict) and job.get("hidden"))]
+    return db if isinstance(db, str) else None, shown
 
 
 def _option(words: Sequence[str], *names: str) -> str | None:

@@ -1,7 +1,7 @@
 """retry, cancel and rm: what they touch, what they ask, how they refuse."""
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 
@@ -161,12 +161,12 @@ def test_rm_deletes_a_job_with_its_attempts_and_logs(kiribi):
     job = kiribi.ok("enqueue", "Talk")
     kiribi.ok("worker", "--drain", "-s")
     [attempt] = kiribi.json("show", job)["attempt_list"]
-    assert os.path.exists(attempt["log_path"])
+    assert Path(attempt["log_path"]).exists()
 
     kiribi.ok("rm", job, "--yes")
 
     assert kiribi("show", job).returncode == 3
-    assert not os.path.exists(attempt["log_path"])
+    assert not Path(attempt["log_path"]).exists()
 
 
 def test_rm_refuses_an_unfinished_job_unless_forced(queue):
