@@ -104,9 +104,10 @@ def _make_file(path: str) -> None:
 def run_script(connection: driver.Connection, script: str) -> None:
     """Execute statements within the transaction that is open: executescript() would commit it first."""
     statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if ";" in line and driver.complete_statement(statement):
+    for piece in script.split(";")[:-1]:
+        statement += piece + ";"
+        # Not where the semicolon stands in a comment, a string or the body of a trigger.
+        if driver.complete_statement(statement):
             connection.execute(statement)
             statement = ""
 

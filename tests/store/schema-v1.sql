@@ -1,0 +1,233 @@
+-- The shape of the database. A new one is made from this; an older one comes here by ../migrations, and a test holds
+-- that both ways end in exactly the same. Times are milliseconds since 1970-01-01T00:00:00Z, sizes bytes.
+
+CREATE TABLE jobs (
+  -- AUTOINCREMENT: an id never returns, even after the newest job is deleted.
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  job TEXT NOT NULL CHECK (job <> ''),
+  kind TEXT NOT NULL CHECK (kind IN ('command', 'shell', 'python', 'http', 'flow')),
+  adhoc INTEGER NOT NULL DEFAULT 0 CHECK (adhoc IN (0, 1)),
+  status TEXT NOT NULL CHECK (status IN ('scheduled', 'pending', 'blocked', 'running', 'retrying',
+                                         'completed', 'failed', 'cancelled', 'skipped')),
+  queue TEXT NOT NULL DEFAULT 'default',
+  -- Jobs of one lane wait for the same limit: the definition, or '' for ad-hoc jobs. Claiming looks at the head
+  -- of each (queue, lane), so a backlog behind one limit costs the others nothing.
+  lane TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
+  tags TEXT,
+  payload TEXT,
+  options TEXT,
+  -- attempts: spent, given back by snooze and release. attempt: number of the latest, only ever counted up.
+  attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  max_attempts INTEGER NOT NULL DEFAULT 3 CHECK (max_attempts >= 1),
+  attempt INTEGER NOT NULL DEFAULT 0,
+  original_attempts INTEGER,      -- max_attempts before the first `kiribi retry`, which grants more
+  snoozes INTEGER NOT NULL DEFAULT 0,
+  interruptions INTEGER NOT NULL DEFAULT 0,
+  unique_key TEXT,
+  unique_until TEXT,              -- 'pending', 'unfinished', or the time (ms, as text) at which the hold ends
+  unique_hash BLOB,
+  -- The hold itself: the hash while this job is in the way of others, else NULL.
+  unique_hold BLOB,
+  created_at INTEGER NOT NULL,
+  run_at INTEGER NOT NULL,
+  first_started_at INTEGER,
+  wait_ms INTEGER,                -- first start - due; run_at moves on with every retry
+  started_at INTEGER,
+  finished_at INTEGER,
+  expires_at INTEGER,
+  cancel_requested_at INTEGER,
+  cancel_requested_by TEXT,
+  cancel_signal TEXT,             -- what `cancel --signal` or `--now` asked for, else NULL
+  duration_ms INTEGER,
+  total_ms INTEGER NOT NULL DEFAULT 0,
+  exit_code INTEGER,
+  signal TEXT,
+  error_kind TEXT,
+  error_message TEXT,
+  error_fingerprint TEXT,
+  reason TEXT,                    -- stable code of `kiribi why` for how it ended
+  progress TEXT,
+  result TEXT,
+  schedule TEXT,
+  scheduled_for INTEGER,
+  flow INTEGER,
+  step TEXT,
+  parent INTEGER,
+  origin_kind TEXT NOT NULL DEFAULT 'cli',
+  origin_by TEXT NOT NULL DEFAULT '',
+  worker TEXT,                    -- name of the latest worker
+  worker_id INTEGER,              -- set while running: whose claim it is
+  attempt_id INTEGER,             -- set while running: the claim token
+  CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled', 'skipped'))),
+  CHECK ((attempt_id IS NOT NULL) = (status = 'running')),
+  CHECK ((worker_id IS NOT NULL) = (status = 'running')),
+  CHECK (unique_hold IS NULL OR unique_hold = unique_hash)
+) STRICT;
+
+-- What can be claimed, in claiming order within each (queue, lane).
+CREATE INDEX jobs_ready ON jobs (queue, lane, priority DESC, run_at, id) WHERE status = 'pending';
+-- What waits for a time.
+CREATE INDEX jobs_due ON jobs (run_at) WHERE status IN ('scheduled', 'retrying');
+CREATE INDEX jobs_running ON jobs (worker_id) WHERE status = 'running';
+CREATE INDEX jobs_blocked ON jobs (id) WHERE status = 'blocked';
+CREATE INDEX jobs_expiring ON jobs (expires_at)
+  WHERE expires_at IS NOT NULL AND first_started_at IS NULL AND finished_at IS NULL;
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_hold) WHERE unique_hold IS NOT NULL;
+-- `ls --job`, `@last:NAME`, keep_last.
+CREATE INDEX jobs_by_name ON jobs (job, id);
+-- `ls --status failed` over any length of history.
+CREATE INDEX jobs_ended ON jobs (status, id) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE attempts (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,   -- the claim token: never reused
+  job_id INTEGER NOT NULL,
+  attempt INTEGER NOT NULL CHECK (attempt >= 1),
+  outcome TEXT NOT NULL DEFAULT 'running' CHECK (outcome IN ('running', 'completed', 'failed', 'snoozed', 'timed_out',
+                                         'never_started', 'worker_lost', 'interrupted', 'cancelled')),
+  decision TEXT CHECK (decision IN ('complete', 'retry', 'snooze', 'release', 'fail', 'cancel')),
+  exit_code INTEGER,
+  signal TEXT,
+  http_status INTEGER,
+  error_kind TEXT,
+  error_message TEXT,
+  error_fingerprint TEXT,
+  started_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  duration_ms INTEGER,
+  cpu_user_ms INTEGER,
+  cpu_system_ms INTEGER,
+  max_rss_bytes INTEGER,
+  command TEXT,
+  cwd TEXT,
+  worker TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER,
+  -- Which process that is, for ever: JSON [boot id, pid namespace, start time in ticks]. A bare pid is never trusted.
+  process TEXT,
+  log_bytes INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at INTEGER,
+  CHECK ((outcome = 'running') = (finished_at IS NULL)),
+  CHECK ((outcome = 'running') = (decision IS NULL))
+) STRICT;
+
+CREATE INDEX attempts_by_job ON attempts (job_id);
+
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  at INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  -- A batch of `span` jobs enqueued in one transaction is one row: seq and job_id are the last of the run.
+  span INTEGER NOT NULL DEFAULT 1,
+  job_id INTEGER,
+  job TEXT,
+  from_status TEXT,
+  to_status TEXT,
+  attempt INTEGER,
+  final INTEGER,
+  exit_code INTEGER,
+  "by" TEXT,
+  reason TEXT,
+  details TEXT
+) STRICT;
+
+-- The enqueueing of a job stands in its own row, so only later moves need to be found by job.
+CREATE INDEX events_by_job ON events (job_id) WHERE type <> 'job.enqueued' AND job_id IS NOT NULL;
+
+CREATE TABLE workers (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  process TEXT,                   -- as in attempts
+  version TEXT NOT NULL,
+  kind TEXT NOT NULL DEFAULT 'worker' CHECK (kind IN ('worker', 'run')),   -- run: a `kiribi run` in the foreground
+  state TEXT NOT NULL CHECK (state IN ('running', 'draining', 'stopping', 'stopped', 'lost')),
+  stop_requested TEXT CHECK (stop_requested IN ('drain', 'now')),
+  started_at INTEGER NOT NULL,
+  heartbeat_at INTEGER NOT NULL,
+  stopped_at INTEGER,
+  slots INTEGER NOT NULL,
+  queues TEXT,                    -- JSON object name -> slots or null; NULL: all
+  scheduler INTEGER NOT NULL DEFAULT 0,
+  low_disk INTEGER NOT NULL DEFAULT 0,   -- claims nothing: less than min_free
+  config_path TEXT,
+  config_error TEXT,
+  CHECK ((stopped_at IS NOT NULL) = (state IN ('stopped', 'lost')))
+) STRICT;
+
+CREATE INDEX workers_alive ON workers (id) WHERE stopped_at IS NULL;
+
+-- Statistics of their own, written when an attempt is settled: right after a sweep, and as cheap with ten million jobs.
+-- dimension 'job': key = name, one row per queue; 'tag': key = tag; 'error': key = fingerprint, label = message.
+CREATE TABLE stats (
+  dimension TEXT NOT NULL,
+  key TEXT NOT NULL,
+  queue TEXT NOT NULL,
+  hour INTEGER NOT NULL,          -- milliseconds of its beginning
+  label TEXT,
+  completed INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  skipped INTEGER NOT NULL DEFAULT 0,
+  retried INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  duration_ms_sum INTEGER NOT NULL DEFAULT 0,
+  duration_ms_max INTEGER NOT NULL DEFAULT 0,
+  wait_ms_sum INTEGER NOT NULL DEFAULT 0,
+  wait_ms_max INTEGER NOT NULL DEFAULT 0,
+  cpu_ms_sum INTEGER NOT NULL DEFAULT 0,
+  max_rss_bytes INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (hour, dimension, key, queue)
+) STRICT, WITHOUT ROWID;
+
+-- Histograms: bucket n holds values in [1.2^n, 1.2^(n+1)) ms (core/histogram.py), so percentiles are within 10 %.
+CREATE TABLE histograms (
+  dimension TEXT NOT NULL,
+  key TEXT NOT NULL,
+  queue TEXT NOT NULL,
+  hour INTEGER NOT NULL,
+  measure TEXT NOT NULL CHECK (measure IN ('duration', 'wait')),
+  bucket INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  PRIMARY KEY (hour, dimension, key, queue, measure, bucket)
+) STRICT, WITHOUT ROWID;
+
+
+-- For people and programs (cli.md, 13): only ever extended. SQLite 3.40 must be able to read them.
+CREATE VIEW v_jobs AS SELECT
+  id, job, kind, adhoc,
+  -- Due counts as pending, whether or not a worker has looked.
+  CASE WHEN status IN ('scheduled', 'retrying')
+        AND run_at <= CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
+       THEN 'pending' ELSE status END AS status,
+  queue, priority, coalesce(tags, '[]') AS tags, attempts, max_attempts, snoozes, unique_key, NULL AS mutex,
+  strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', run_at / 1000.0, 'unixepoch') AS run_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', expires_at / 1000.0, 'unixepoch') AS expires_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', cancel_requested_at / 1000.0, 'unixepoch') AS cancel_requested_at,
+  wait_ms, duration_ms, total_ms, exit_code, signal,
+  CASE WHEN error_kind IS NOT NULL
+       THEN json_object('kind', error_kind, 'message', error_message, 'fingerprint', error_fingerprint) END AS error,
+  progress, schedule,
+  strftime('%Y-%m-%dT%H:%M:%fZ', scheduled_for / 1000.0, 'unixepoch') AS scheduled_for,
+  flow, step, '[]' AS "after", parent, json_object('kind', origin_kind, 'by', origin_by) AS origin, worker,
+  payload, result
+FROM jobs;
+
+CREATE VIEW v_attempts AS SELECT
+  id, job_id, attempt, outcome, decision, exit_code, signal, http_status,
+  CASE WHEN error_kind IS NOT NULL
+       THEN json_object('kind', error_kind, 'message', error_message, 'fingerprint', error_fingerprint) END AS error,
+  strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at,
+  duration_ms, cpu_user_ms, cpu_system_ms, max_rss_bytes, command, cwd, worker, host, pid, log_bytes,
+  strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at / 1000.0, 'unixepoch') AS next_attempt_at
+FROM attempts;
+
+CREATE VIEW v_stats AS SELECT
+  key AS job, queue, strftime('%Y-%m-%dT%H:%M:%fZ', hour / 1000.0, 'unixepoch') AS hour,
+  completed, failed, cancelled, skipped, retried, attempts, duration_ms_sum, duration_ms_max, wait_ms_sum, wait_ms_max
+FROM stats WHERE dimension = 'job';

@@ -1,0 +1,171 @@
+"""Keeping house: copies, checks, space, the way out and the way in."""
+
+import json
+
+import pytest
+
+from kiribi_cli.core.settle import Complete, Retry
+from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.store.base import Filter
+from kiribi_cli.store.sqlite import SqliteStore
+from tests.store.hand import Hand, job
+
+
+@pytest.fixture
+def busy(store, hand: Hand):
+    """A bit of everything."""
+    store.insert(
+        [job(key="7", payload='{"ä": "\\u0041"}', tags='["x"]'), job(), job("Mailer"), job(run_at=9000)], now=1000
+    )
+    hand.run(Complete(), now=2000)
+    hand.run(Retry(9000), now=2000)
+    hand.claim_one(now=2500)
+    return store
+
+
+def everything(store):
+    return [
+        list(store.find(Filter(), now=0)),
+        [store.attempts(one.id) for one in store.find(Filter(), now=0)],
+        list(store.events()),
+        store.hours("job", since=0, until=10_000),
+        store.histogram("job", "wait", since=0, until=10_000),
+        [(worker.id, worker.name) for worker in store.workers()],
+    ]
+
+
+def test_a_backup_is_the_database_at_that_moment(busy, tmp_path):
+    before = everything(busy)
+    busy.backup(tmp_path / "copy.db")
+    busy.insert([job()], now=3000)
+
+    copy = SqliteStore.open(tmp_path / "copy.db", create=False)
+    assert everything(copy)[:5] == before[:5]
+    assert list(copy.verify()) == []
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    copy.close()
+    assert [path.name for path in tmp_path.glob("copy*")] == ["copy.db"]
+
+
+def test_a_backup_onto_the_database_itself_is_refused(busy):
+    from pathlib import Path
+
+    with pytest.raises(KiribiError, match="is the database itself"):
+        busy.backup(Path(busy.path))
+    assert list(busy.verify()) == []
+
+
+def test_a_backup_into_nowhere_is_refused(busy, tmp_path):
+    with pytest.raises(KiribiError) as raised:
+        busy.backup(tmp_path / "no" / "such" / "folder.db")
+    assert raised.value.code is Code.STORE
+
+
+def test_what_is_exported_can_be_imported_and_is_the_same(busy, tmp_path):
+    lines = [json.dumps(record) for record in busy.export()]
+    other = SqliteStore.open(tmp_path / "other.db", create=True)
+    rows = other.import_(json.loads(line) for line in lines)
+
+    assert rows == len(lines) - 1
+    assert everything(other) == everything(busy)
+    assert list(other.verify()) == []
+    assert other.insert([job(key="7")], now=5000)[0].id == busy.insert([job(key="7")], now=5000)[0].id
+    assert [path.name for path in tmp_path.glob("*export*")] == []
+    other.close()
+
+
+def test_an_imported_database_does_not_give_away_ids_that_were_used(busy, tmp_path, hand: Hand):
+    busy.cancel([4], by="ann", now=3000)
+    busy.delete([4], by="ann", now=3000)
+    other = SqliteStore.open(tmp_path / "other.db", create=True)
+    other.import_(busy.export())
+
+    assert other.insert([job()], now=5000)[0].id == 5
+    other.close()
+
+
+def test_import_goes_into_an_empty_database_only(busy, tmp_path):
+    other = SqliteStore.open(tmp_path / "other.db", create=True)
+    other.insert([job()], now=1)
+
+    with pytest.raises(KiribiError) as raised:
+        other.import_(busy.export())
+    assert raised.value.code is Code.REFUSED
+    assert other.count(Filter(), now=1) == 1
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda records: records[1:],
+        lambda _: [],
+        lambda records: [records[0] | {"schema": 99}, *records[1:]],
+        lambda records: [*records, {"table": "sqlite_master", "x": 1}],
+        lambda records: [*records, {"table": "jobs", "id": 1}],
+        lambda records: [*records[:-1], records[-1] | {"n": "many"}],
+        lambda records: [*records, records[1]],
+        lambda records: [records[0], records[1] | {"unique_hash": "zz"}],
+    ],
+)
+def test_a_spoilt_export_is_refused_and_nothing_of_it_is_kept(busy, tmp_path, spoil):
+    other = SqliteStore.open(tmp_path / "other.db", create=True)
+
+    with pytest.raises(KiribiError) as raised:
+        other.import_(spoil(list(busy.export())))
+    assert raised.value.code is Code.STORE
+    assert other.count(Filter(), now=1) == 0
+    other.close()
+
+
+def test_space_of_deleted_jobs_is_given_back(store):
+    store.insert([job(payload='"' + "x" * 4000 + '"') for _ in range(500)], now=1000)
+    store.cancel(range(1, 501), by="ann", now=1000)
+    store.delete(range(1, 501), by="ann", now=1000)
+    before = store.info()
+    freed = store.vacuum()
+
+    after = store.info()
+    assert freed > 1_500_000
+    assert after["size_bytes"] == before["size_bytes"] - freed
+    assert after["free_bytes"] < before["free_bytes"]
+    assert list(store.verify()) == []
+
+
+def test_info_tells_sizes_versions_and_the_verdict(busy):
+    info = busy.info()
+
+    assert info["rows"] == {"jobs": 4, "attempts": 3, "events": 6}
+    assert info["oldest_job"] == {"id": 1, "created_at": 1000}
+    assert info["schema_version"] == info["schema_known"]
+    assert info["journal_mode"] == "wal"
+    assert info["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("DELETE FROM attempts WHERE outcome = 'running'", "job 3 is running, but has no live attempt"),
+        ("UPDATE attempts SET job_id = 99 WHERE id = 1", "attempt 1 belongs to job 99, which is not there"),
+        (
+            "INSERT INTO attempts (job_id, attempt, started_at, worker, host) VALUES (1, 2, 1, 'w', 'h')",
+            "attempt 4 of job 1 is live, but the job does not know it",
+        ),
+        (
+            "UPDATE jobs SET unique_hold = unique_hash WHERE id = 1",
+            "job 1 (completed) holds a unique key that it should have let go",
+        ),
+        ("DELETE FROM stats", "Import: 1 finished jobs, but statistics of only 0"),
+        ("UPDATE jobs SET attempts = 9 WHERE id = 1", "job 1 has spent 9 attempts, but made only 1"),
+        ("UPDATE jobs SET payload = '{' WHERE id = 1", "job 1 holds text that is not JSON"),
+        ("UPDATE workers SET state = 'lost', stopped_at = 1", "job 3 is running on worker 1, which is not registered"),
+        ("PRAGMA ignore_check_constraints = 1; UPDATE jobs SET status = 'done' WHERE id = 1", "job 1 is done"),
+    ],
+)
+def test_verify_says_what_is_broken(busy, damage, sentence):
+    sound = list(busy.verify())
+    for statement in damage.split("; "):
+        busy._db.connection.execute(statement)
+
+    assert sound == []
+    assert any(line.startswith(sentence) for line in busy.verify()), list(busy.verify())
