@@ -201,7 +201,9 @@ def _jobs(store: Store, config: Config | None, now: int) -> Iterator[Finding]:
         message = f"{standing.pending} jobs are pending, the oldest for {age(waiting)}, and no worker is alive"
         told.append(Finding("jobs", "warning", message, "kiribi worker"))
     elif waiting > STUCK_MS:
-        told.append(Finding("jobs", "warning", f"the oldest pending job waits for {age(waiting)}", "kiribi why ID"))
+        oldest = next(store.find(Filter(statuses=(Status.PENDING,)), now=now, descending=False, limit=1), None)
+        mend = f"kiribi why {oldest.id}" if oldest else "kiribi ls --status pending"
+        told.append(Finding("jobs", "warning", f"the oldest pending job waits for {age(waiting)}", mend))
     for job in store.running():
         if job.cancel_requested_at is not None and now - job.cancel_requested_at > STUCK_MS:
             message = f"job {job.id} was to be cancelled {age(now - job.cancel_requested_at)} ago and still runs"

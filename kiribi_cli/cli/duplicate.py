@@ -70,9 +70,13 @@ def duplicate(
         job, said, at.config, doors.caller(at), payload=given, words=tuple(words[1:]), read=doors.file_text, now=now
     )
     if dry_run:
-        at.out.line(
-            f"Would enqueue {count} like job {job.id}   {at.out.shown(job.job)}   {at.out.shown(row['payload'] or '–')}"
-        )
+        said_payload = at.out.shown(row["payload"] or "–")
+        if at.out.as_json:
+            at.out.document(
+                {"action": "duplicate", "dry_run": True, "matched": 1, "changed": 0, "ids": [], "refused": []}
+            )
+        else:
+            at.out.line(f"Would enqueue {count} like job {job.id}   {at.out.shown(job.job)}   {said_payload}")
         return 0
     inserted = insert_like(at.store, [row] * count, now=now)
     _print(ctx, [each.id for each in inserted], {each.id for each in inserted if each.deduplicated})

@@ -33,9 +33,7 @@ def ps(
     ctx: typer.Context,
     *,
     everybody: Annotated[bool, typer.Option("--all", help="Also those that ended within the last day.")] = False,
-    watch: Annotated[
-        str | None, typer.Option("-w", "--watch", metavar="T", help="Show it anew every T, until Ctrl-C.")
-    ] = None,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
 ) -> int:
     """Show workers and what they run.
 
@@ -44,17 +42,13 @@ def ps(
         kiribi ps --all
         kiribi ps --json | jq -r '.[].running[].id'
     """
-    from kiribi_cli import clock
-
     at = here(ctx)
-    pause = None if watch is None else max(0.1, at.duration(watch) / 1000)
-    while True:
-        if pause is not None and at.out.tty:
-            at.out.line("\x1b[H\x1b[2J")
-        show(at, everybody=everybody)
-        if pause is None:
-            return 0
-        clock.sleep(pause)
+    if watch:
+        from kiribi_cli.cli.watch import watching
+
+        return watching(at, lambda: show(at, everybody=everybody))
+    show(at, everybody=everybody)
+    return 0
 
 
 def show(at: "Here", *, everybody: bool) -> None:

@@ -27,6 +27,18 @@ def history(kiribi):
     return kiribi
 
 
+def processes_of(folder):
+    """Living processes that name the folder: in their environment (jobs) or as an argument (launchers)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            text = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue  # ended meanwhile
+        found += [entry.name] if os.fsencode(f"{folder}/") in text else []
+    return found
+
+
 def logs_of(kiribi):
     return sorted(int(file.name) for file in (kiribi.folder / ".kiribi/logs").iterdir())
 
@@ -137,6 +149,19 @@ def test_recover_settles_what_a_dead_worker_held_and_ends_its_processes(kiribi, 
     assert kiribi.status(job) == "retrying"
     assert [each["outcome"] for each in kiribi.json("show", job)["attempt_list"]] == ["worker_lost"]
     eventually(lambda: not Path(f"/proc/{attempt['pid']}").exists())
+
+
+def test_recover_ends_also_a_job_that_was_to_live_on_and_leaves_no_launcher_behind(kiribi, eventually):
+    kiribi.define('[jobs]\nSlow = { command = ["sleep", "3600"], on_worker_death = "adopt" }\n')
+    job = kiribi.ok("enqueue", "Slow")
+    with kiribi.worker() as worker:
+        eventually(lambda: kiribi.status(job) == "running")
+        worker.kill()
+
+    kiribi.ok("recover")
+
+    assert kiribi.status(job) == "retrying"
+    eventually(lambda: not processes_of(kiribi.folder))
 
 
 def test_a_dry_run_of_recover_names_the_jobs_and_settles_none(kiribi, eventually):
