@@ -57,9 +57,9 @@ def duplicate(
 
     at = here(ctx)
     said = Request(
-        queue=queue, priority=priority, tags=tuple(tag or ()), name=name, delay=delay, at=when,
-        max_attempts=max_attempts, timeout=timeout, expires=expires, backoff=backoff, unique=unique, until=until, on_conflict=on_conflict,
-        env=tuple(env or ()), cwd=cwd,
+        queue=queue, priority=priority, tags=tuple(tag or ()), name=name, delay=delay, at=when, cwd=cwd,
+        max_attempts=max_attempts, timeout=timeout, expires=expires, backoff=backoff, unique=unique, until=until,
+        on_conflict=on_conflict, env=tuple(env or ()),
     )  # fmt: skip
     [job] = found_jobs(at.store, [at.id(words[0])], now=at.now())
     given = doors.given_payload(payload)
