@@ -272,7 +272,7 @@ class Here:
         known = Known(
             lambda: (self.config_or_none or _nothing()).definitions, lambda: (self.config_or_none or _nothing()).queues
         )
-        found = read_filter(words, self.filters, Reading(self.now(), self.zone, self.store, known))
+        found = read_filter(words, self.filters, Reading(self.now(), lambda: self.zone, self.store, known))
         if ids is None:
             return found
         from dataclasses import replace
