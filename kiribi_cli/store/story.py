@@ -56,10 +56,11 @@ def _enqueueing(db: Database, job_id: int) -> Event | None:
     row = db.row("look.first_job_from", place=job_id)
     if row is None or row[0] != job_id:
         return None
-    near = _first_since(db, row[1] - 1)
-    for place in (near, _first_since(db, row[1] - _SLACK_MS), 0):
-        found = db.row("look.enqueueing_of", from_seq=place, job_id=job_id)
-        # The next run of a job: ours, if it reaches down to this one.
+    # Its time tells where to look; a day before is for a clock that was turned back meanwhile.
+    for slack in (1, _SLACK_MS):
+        near = _first_since(db, row[1] - slack)
+        found = db.row("look.enqueueing_of", from_seq=near, job_id=job_id)
+        # The next run of jobs: ours, if it reaches down to this one.
         if found is not None and found[3] > 0:
             return event_of((*found[:3], 1, *found[4:]))
     return None

@@ -9,7 +9,8 @@ SELECT id, job, kind, adhoc, status, queue, priority, tags, attempts, max_attemp
 FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: running
-SELECT id FROM jobs WHERE status = 'running' ORDER BY id;
+-- The + keeps it from walking along the ids of the whole history.
+SELECT id FROM jobs WHERE status = 'running' ORDER BY +id;
 
 -- name: latest
 SELECT id FROM jobs WHERE step IS NULL AND origin_kind <> 'hook' ORDER BY id DESC LIMIT 1 OFFSET :skip;

@@ -6,10 +6,14 @@ WITH RECURSIVE heads (queue, lane) AS (
   SELECT * FROM (SELECT queue, lane FROM jobs WHERE status = 'pending' ORDER BY queue, lane LIMIT 1)
   UNION ALL
   SELECT next.queue, next.lane
-  FROM heads JOIN jobs AS next ON next.id = (
-    SELECT later.id FROM jobs AS later
-    WHERE later.status = 'pending' AND (later.queue, later.lane) > (heads.queue, heads.lane)
-    ORDER BY later.queue, later.lane, later.priority DESC, later.run_at, later.id LIMIT 1)
+  FROM heads JOIN jobs AS next ON next.id = coalesce(
+    -- Two seeks: for (queue, lane) > (?, ?) SQLite seeks by the queue only, and reads the backlog to get to the lane.
+    (SELECT later.id FROM jobs AS later
+     WHERE later.status = 'pending' AND later.queue = heads.queue AND later.lane > heads.lane
+     ORDER BY later.lane, later.priority DESC, later.run_at, later.id LIMIT 1),
+    (SELECT later.id FROM jobs AS later
+     WHERE later.status = 'pending' AND later.queue > heads.queue
+     ORDER BY later.queue, later.lane, later.priority DESC, later.run_at, later.id LIMIT 1))
 )
 SELECT queue, lane FROM heads;
 
