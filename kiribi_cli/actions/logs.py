@@ -183,10 +183,16 @@ class Following:
         makers = _Makers(self._wanted)
         for number, round_ in enumerate(self._rounds()):
             fresh = (line for one in round_ for line in makers.feed(one))
-            yield from (
-                deque(fresh, maxlen=self._wanted.last) if number == 0 and self._wanted.last is not None else fresh
-            )
+            if number == 0 and self._wanted.last is not None:
+                there = deque(fresh, maxlen=self._wanted.last)
+                there.extend(makers.rest() if self._over() else ())
+                yield from there
+            else:
+                yield from fresh
         yield from makers.rest()
+
+    def _over(self) -> bool:
+        return all(track.over for track in self._tracks)
 
     def _rounds(self) -> Iterator[Iterator[Printed]]:
         """Look, and look again; each round gives what is new. The first gives what was there before."""
@@ -194,7 +200,7 @@ class Following:
             track.look(self._store, self._wanted, first=True)
         for polls in count(1):
             yield chain.from_iterable(self._fresh(track) for track in self._tracks)
-            if all(track.over for track in self._tracks):
+            if self._over():
                 return
             if self._until is not None and clock.monotonic() >= self._until:
                 self.timed_out = True

@@ -36,7 +36,7 @@ class Reading:
     """What reading needs to know of the world."""
 
     now: int
-    zone: tzinfo
+    zone: Callable[[], tzinfo]
     store: Store
     known: Known
 
@@ -103,7 +103,7 @@ def _with(found: Filter, key: str, values: tuple[str, ...], reading: Reading) ->
         case "queue":
             return replace(found, queues=(*found.queues, *(_known_queue(value, reading) for value in values)))
         case "since" | "until":
-            at = when_ms(values[0], now_ms=reading.now, zone=reading.zone, past=True)
+            at = when_ms(values[0], now_ms=reading.now, zone=reading.zone(), past=True)
             return replace(found, since=at) if key == "since" else replace(found, until=at)
         case "schedule" | "flow":
             raise KiribiError(Code.USAGE, f"kiribi has no {key}s yet, so there is nothing to choose by --{key}")

@@ -31,13 +31,13 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 def _collect(place: str) -> Callable[[Context, Parameter, Any], Any]:
     def collect(ctx: Context, param: Parameter, value: Any) -> Any:
         # Given before and after the command: the later one holds, except that -v adds up and lists go on.
-        if value not in (None, False, (), 0, []) and param.name is not None:
+        if value not in (None, False, (), 0, []):
+            name = _word(param.opts[-1])
             kept = ctx.meta.setdefault(place, {})
-            before = kept.get(param.name)
-            adds = isinstance(value, int | list | tuple) and not isinstance(value, bool) and before
-            kept[param.name] = before + value if adds else value
-            if param.name in FORMS:
-                kept["form"] = param.name
+            adds = isinstance(value, int | list | tuple) and not isinstance(value, bool) and kept.get(name)
+            kept[name] = kept[name] + value if adds else value
+            if name in FORMS:
+                kept["form"] = name
         return value
 
     return collect
@@ -49,13 +49,19 @@ Names = tuple[str, ...]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
+def _word(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
 def _option(
     place: str, names: Names, meta: str | None, text: str, *, count: bool = False, many: bool = False
 ) -> TyperOption:
     flag = meta is None and not count
     return TyperOption(
-        param_decls=list(names), is_flag=flag or None, count=count, multiple=many,
-        type=None if flag else INT if count else STRING, metavar=meta, help=text, hidden=not text, expose_value=False,
+        # A name of its own: a command may have an argument that is called like one of these.
+        param_decls=[*names, f"{place}_{_word(names[-1])}".replace(".", "_")],
+        is_flag=flag or None, count=count, multiple=many, type=None if flag else INT if count else STRING,
+        metavar=meta, help=text, hidden=not text, expose_value=False,
         callback=_collect(place), default=0 if count else None,
     )  # fmt: skip
 
