@@ -28,8 +28,8 @@ Pages = Iterator[list[Row]]
 def find(db: Database, which: Filter, *, now: int, sort: Sort, descending: bool, limit: int | None) -> Iterator[Job]:
     """Stream matching jobs; what is deleted while they stream is left out."""
     # No further than asked for, unless some are left out or put in another order afterwards.
-    page = PAGE if limit is None or which.excluded or sort != "created" else min(PAGE, max(limit, 1))
-    pages = _pages(db, which, now, sort, descending=descending, page=page)
+    size = PAGE if limit is None or which.excluded or sort != "created" else min(PAGE, max(limit, 1))
+    pages = _pages(db, which, now, sort, descending=descending, page=size)
     if sort != "created":
         pages = _sorted(pages, descending=descending, limit=limit)
     left = limit

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from kiribi_cli.core.job import EventType, Problem
-from kiribi_cli.core.outcome import Usage
 from kiribi_cli.core.settle import Cancel, Complete, Decision, Fail, Release, Retry, Snooze
 from kiribi_cli.store import trouble
-from kiribi_cli.store.base import Claim, Settlement
+from kiribi_cli.store.base import Settlement
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.insert import holder_of
@@ -99,20 +98,6 @@ def settle(
     return tuple(written.lost)
 
 
-def end_unstarted(
-    db: Database, worker_id: int, worker: str, claim: Claim, live: Row, holder: int | None, now: int
-) -> None:
-    """End a claim that is given back, but whose job must not wait again: cancelled, or another does the work."""
-    outcome = "cancelled" if live[3] is not None else "interrupted"
-    given_back = Settlement(claim, Release(), outcome, None, now, 0, Usage())
-    decision = Cancel(live[2] or "") if holder is None else Superseded(holder)
-    written, tally = _Written(), Tally()
-    _apply(written, tally, given_back, move(decision, given_back), worker_id, worker)
-    _write_moves(db, written)
-    db.run_many("turn.event", written.events)
-    tally.write(db)
-
-
 def _final_decision(db: Database, live: Row, decision: Decision, now: int) -> Decision | Superseded:
     _, _, cancelled_by, cancelled_at, unique_until, unique_hash = live
     if isinstance(decision, (Complete, Fail, Cancel)):
@@ -127,7 +112,8 @@ def _final_decision(db: Database, live: Row, decision: Decision, now: int) -> De
 
 def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id: int, worker: str) -> None:
     claim, error = it.claim, to.error
-    refund = to.word in ("snooze", "release")
+    # By what happened, also where the job then ends for another reason.
+    refund = isinstance(it.decision, (Snooze, Release))
     values = {
         "job_id": claim.job_id, "attempt_id": claim.attempt_id, "exit_code": it.exit_code, "signal": it.signal,
         "error_kind": error.kind if error else None, "error_message": error.message if error else None,

@@ -11,7 +11,7 @@ from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.insert import holder_of, insert_jobs
 from kiribi_cli.store.rows import tags_of
-from kiribi_cli.store.settle import end_unstarted, settle
+from kiribi_cli.store.settle import settle
 from kiribi_cli.store.tally import Tally
 
 # So that a turn stays short when a million jobs come due at once; the next turn goes on.
@@ -80,18 +80,33 @@ def _record_progress(db: Database, progress: Sequence[tuple[int, str]]) -> None:
 
 
 def _give_back(db: Database, worker_id: int, worker: str, returned: Sequence[Claim], now: int) -> None:
-    """Undo claims that never began. One whose unique key is taken meanwhile cannot wait again: it is superseded."""
+    """Undo claims that never began. One that is cancelled, or whose unique key is taken meanwhile, ends instead."""
     held: dict[int, Row] = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)} if returned else {}
+    tally = Tally()
     for claim in returned:
-        live = held.get(claim.attempt_id)
+        live = held.pop(claim.attempt_id, None)
         if live is None:
             continue
         holder = holder_of(db.connection, live[5], now) if live[4] == "pending" else None
-        if holder is not None or live[3] is not None:
-            end_unstarted(db, worker_id, worker, claim, live, holder, now)
-            continue
-        db.run("turn.give_back", job_id=claim.job_id, attempt_id=claim.attempt_id, worker_id=worker_id)
+        token = {"job_id": claim.job_id, "attempt_id": claim.attempt_id}
+        db.run("turn.give_back", **token, worker_id=worker_id, take=int(holder is None))
         db.run("turn.forget_attempt", attempt_id=claim.attempt_id)
+        if live[3] is not None:
+            _end_unstarted(db, claim, "cancelled", f"cancelled by {live[2] or ''}", worker, now)
+        elif holder is not None:
+            _end_unstarted(db, claim, "superseded", f"job {holder} with the same unique key does the work", worker, now)
+        else:
+            continue
+        tally.add(claim.job, claim.queue, claim.tags, at=now, word="cancelled")
+    tally.write(db)
+
+
+def _end_unstarted(db: Database, claim: Claim, reason: str, message: str, worker: str, now: int) -> None:
+    db.run("turn.give_up", id=claim.job_id, status="pending", now=now, reason=reason, message=message, fingerprint="")
+    db.run("turn.event", **event(
+        f"job.{reason}", now, job_id=claim.job_id, job=claim.job, from_status="running", to_status="cancelled", final=1,
+        by=worker, reason=reason,
+    ))  # fmt: skip
 
 
 def _expire(db: Database, now: int) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ WHERE attempts.id = :attempt_id AND jobs.attempt_id = :attempt_id AND jobs.worke
 -- As if it had never been claimed, but that the token is used up.
 UPDATE jobs SET
   status = 'pending', worker_id = NULL, attempt_id = NULL, attempts = attempts - 1, attempt = attempt - 1,
-  unique_hold = CASE WHEN unique_until = 'pending' THEN unique_hash ELSE unique_hold END
+  unique_hold = CASE WHEN :take AND unique_until = 'pending' THEN unique_hash ELSE unique_hold END
 WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
 -- name: forget_attempt
