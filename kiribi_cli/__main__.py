@@ -7,16 +7,21 @@ import sys
 def main() -> int:
     """Run the command line of this process and return its exit status."""
     argv = sys.argv[1:]
-    if argv[:1] == ["__complete"]:
-        from kiribi_cli.cli.complete import main as complete
+    try:
+        # Global options may stand before the command.
+        if "enqueue" in argv[:7]:
+            _enqueue(argv)
+        if argv[:1] == ["__complete"]:
+            # Called at every Tab: without the Typer app.
+            from kiribi_cli.cli.complete import main as complete
 
-        return complete(argv[1:])
-    # Global options may stand before the command.
-    if "enqueue" in argv[:7]:
-        _enqueue(argv)
-    from kiribi_cli.cli.main import main as typer_main
+            return complete(argv[1:])
+        from kiribi_cli.cli.main import main as typer_main
 
-    return typer_main(argv)
+        return typer_main(argv)
+    except KeyboardInterrupt:
+        # Also while modules are loaded: nobody wants a traceback for a Ctrl-C.
+        return 130
 
 
 def _enqueue(argv: list[str]) -> None:
@@ -25,8 +30,6 @@ def _enqueue(argv: list[str]) -> None:
 
     try:
         status = enqueue(argv)
-    except KeyboardInterrupt:
-        status = 130
     except Exception as error:
         from kiribi_cli.errors import KiribiError
 

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kiribi_cli.cli.wiring import here
+from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
     from kiribi_cli.actions.doctor import Finding, Machine
     from kiribi_cli.cli.wiring import Here
 
+COLUMNS = tuple(Column(name, name.upper()) for name in ("check", "status", "message", "mend"))
 SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
 
 
@@ -31,19 +32,15 @@ def doctor(
 
     at = here(ctx)
     findings = list(examine(_machine(at), deep=deep))
-    if at.out.as_json:
-        at.out.document([finding.as_object() for finding in findings])
-    else:
+    if at.out.form == "table" and not at.out.fields:
         for finding in findings:
             _tell(at, finding)
+    else:
+        at.out.list([finding.as_object() for finding in findings], COLUMNS, name="check")
     return 1 if worst(findings) == "problem" else 0
 
 
 def _tell(at: "Here", finding: "Finding") -> None:
-    if at.out.form == "tsv":
-        parts = (finding.check, finding.status, finding.message, finding.mend or "")
-        at.out.line("\t".join(at.out.shown(part) for part in parts))
-        return
     sign, colour = SIGNS[finding.status]
     sign = sign if at.out.unicode else finding.status
     at.out.line(f"{at.out.style(sign, colour)} {finding.check:<12} {at.out.shown(finding.message)}")
