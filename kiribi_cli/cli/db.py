@@ -175,6 +175,7 @@ def vacuum(ctx: typer.Context) -> int:
 
     Examples:
         kiribi db vacuum
+        kiribi sweep --yes && kiribi db vacuum
     """
     from kiribi_cli.core.durations import spell_size
 

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def every_command():
             yield from (f"{name} {below}" for below in where["commands"])
 
 
-@pytest.mark.parametrize("command", every_command())
+@pytest.mark.parametrize("command", list(every_command()))
 def test_every_help_ends_with_two_to_four_examples(desk, command):
     answer = desk(*command.split(), "--help")
 
@@ -198,7 +199,7 @@ def test_a_reader_that_goes_away_is_no_error(history):
 
 @pytest.mark.parametrize("form", ["--tsv", "--json", "--table"])
 def test_a_full_stdout_is_a_clear_error(history, form):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             kiribi_argv("ls", form), stdout=full, stderr=subprocess.PIPE, text=True, cwd=history.folder
         )
@@ -248,7 +249,7 @@ def test_a_log_on_a_terminal_has_colours_and_nothing_else(history):
 
 
 def test_a_terminal_gets_the_table_and_its_json_is_indented(history):
-    assert on_a_terminal(history, "ls").splitlines()[0].split()[:3] == ["ID", "JOB", "STATUS"]
+    assert on_a_terminal(history, "ls", "--color", "never").splitlines()[0].split()[:3] == ["ID", "JOB", "STATUS"]
     assert '\r\n  "id": 1,' in on_a_terminal(history, "show", "1", "--json")
 
 
