@@ -99,6 +99,8 @@ def take_apart(argv: "Sequence[str]") -> "Words":
             _take_member(word, words)
     if not named or ("job" in words) == ("command" in words) or not (words.get("job") or words["command"][0]):
         raise _NotPlainError
+    if "members" in words and "payload" in words:
+        raise _NotPlainError
     return words
 
 
@@ -122,7 +124,7 @@ def _take_option(word: str, left: list[str], words: "Words") -> None:
 def _take_member(word: str, words: "Words") -> None:
     key, equals, value = word.partition("=")
     members = words.setdefault("members", {})
-    if not equals or not key or key[-1] == ":" or value[:1] == "@" or key in members or "payload" in words:
+    if not equals or not key or key[-1] == ":" or value[:1] == "@" or key in members:
         raise _NotPlainError
     members[key] = value
 

@@ -1,4 +1,4 @@
-"""How payloads come in from outside (text, @FILE, stdin), and who is calling: for `duplicate` and `edit`."""
+"""How payloads come in from outside (text, @FILE, stdin), and who is calling: for whatever takes a payload."""
 
 import os
 import sys
@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from kiribi_cli.actions.enqueue import Caller
     from kiribi_cli.cli.wiring import Here
 
+# One byte more than the largest payload that jobs.toml can allow: enough to see that it is too big.
+_ENOUGH = 16 * 1_048_576 + 1
+
 
 def given_payload(text: str | None) -> str | bytes | None:
     """Read `--payload`: JSON text, `@FILE`, or `-` for stdin."""
     if text == "-":
-        return sys.stdin.buffer.read()
+        if sys.stdin is None:
+            raise KiribiError(Code.USAGE, "--payload -: stdin is closed", hint="--payload JSON, or --payload @FILE")
+        return sys.stdin.buffer.read(_ENOUGH)
     if text is not None and text.startswith("@"):
         return _bytes(text[1:])
     return text
@@ -40,6 +45,7 @@ def caller(at: "Here") -> "Caller":
 
 def _bytes(name: str) -> bytes:
     try:
-        return Path(name).read_bytes()
+        with Path(name).open("rb") as file:
+            return file.read(_ENOUGH)
     except OSError as error:
         raise KiribiError(Code.USAGE, f"cannot read {name}: {error.strerror}", hint="@FILE names a file") from None

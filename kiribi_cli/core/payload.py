@@ -257,9 +257,20 @@ def argument_variable(key: str) -> str:
     return f"KIRIBI_ARG_{upper}"
 
 
+# Keys of objects whose variables are known to differ, whatever the values.
+_distinct: "set[tuple[str, ...]]" = set()
+_DISTINCT_MAX = 256
+
+
 def check_arguments(value: "Any") -> None:
     """Refuse an object in which two keys would be one KIRIBI_ARG_ variable; nulls, lists and objects get none."""
-    if not isinstance(value, dict) or len(value) < 2:
+    if not isinstance(value, dict) or len(value) < 2 or (keys := tuple(value)) in _distinct:
+        return
+    if len({argument_variable(key) for key in keys}) == len(keys):
+        # The lines of a batch mostly have the same keys.
+        if len(_distinct) >= _DISTINCT_MAX:
+            _distinct.clear()
+        _distinct.add(keys)
         return
     seen: dict[str, str] = {}
     for key, inner in value.items():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kiribi_cli.core.job import NewJob
 
     Path = tuple[str, ...]
-    # Text, and paths into the payload, in turn; None stands for the whole payload.
+    # Text, and paths into the payload, in turn; None stands for the whole payload and whatever else is not plain.
     Parts = tuple[str | Path, ...] | None
 
     class Plan(TypedDict):
@@ -150,7 +150,10 @@ def _unique_plan(unique: "Unique") -> "tuple[Parts, str | int, str]":
 
     parts: list[str | Path] = []
     end = 0
-    for placeholder in find(unique.key):
+    found = find(unique.key)
+    if any(each.spread or each.namespace != "payload" for each in found):
+        return None, unique.until, unique.on_conflict  # what there is to say about it, core/placeholders.py says
+    for placeholder in found:
         # `fill` turns the doubled form into the literal one.
         parts += [fill(unique.key[end : placeholder.start], {}), placeholder.path]
         end = placeholder.end

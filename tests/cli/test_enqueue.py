@@ -366,3 +366,32 @@ def test_twenty_at_once_all_succeed(jobs: Kiribi) -> None:
 
     assert [process.returncode for process in started] == [0] * 20
     assert printed == set(range(2, 22))
+
+
+def test_a_loop_that_repeats_a_killed_enqueue_gets_one_job_and_one_id(jobs: Kiribi) -> None:
+    printed = set()
+    for step in range(1, 40):
+        done = subprocess.run(
+            ["timeout", "-s", "KILL", f"0.{step:03}", KIRIBI, "enqueue", "--unique", "k", "--", "true"],
+            cwd=jobs.folder, env=jobs.environment, capture_output=True, text=True,
+        )  # fmt: skip
+        printed |= set(done.stdout.split())
+    printed.add(jobs.ok("enqueue", "--unique", "k", "--", "true"))
+
+    assert printed == {"1"}
+    assert len(rows(jobs)) == 1
+
+
+def test_a_payload_from_a_closed_stdin_is_refused(jobs: Kiribi) -> None:
+    line = f'"{KIRIBI}" enqueue Echo -p - <&-'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=jobs.folder, env=jobs.environment, capture_output=True, text=True
+    )
+
+    assert done.returncode in (2, 6)
+    assert done.stderr.startswith("Error: ")
+    assert rows(jobs) == []
+
+
+def test_an_endless_payload_is_refused(jobs: Kiribi) -> None:
+    assert "too big" in refused(jobs, 6, "Echo", "-p", "@/dev/zero")

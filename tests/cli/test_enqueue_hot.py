@@ -155,7 +155,7 @@ def relative(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **times}
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(argv=ARGV)
 def test_both_paths_make_the_same_row(folder: Path, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     row = hot(argv)
