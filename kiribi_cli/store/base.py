@@ -193,7 +193,7 @@ class Filter:
 
     `names` are globs. `where`: (dotted payload path, JSON text or plain text). `grep`: name, error, tags, any case.
     All words of `grep` must be there; several `where` of one path mean or, of several paths and.
-    `excluded` filters are negated words of the query language. `time` is what `since` (and later), `until` (before) mean.
+    `excluded` filters are negated words of the query language. `time` is what `since` (and later) and `until` mean.
     `errors`: a kind, a fingerprint, or a piece of the message. `before`: ids lower than that.
     """
 

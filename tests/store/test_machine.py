@@ -1,6 +1,6 @@
 """Anything people and workers do, in any order, against a model small enough to be believed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,9 +42,9 @@ class Model:
     until: str = "unfinished"
     attempts: int = 0
     tries: int = 0
+    token: int = 0
     holder: str | None = None
     cancel: bool = False
-    history: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -150,15 +150,13 @@ class Life(RuleBasedStateMachine):
     def claim(self, who, slots, limit):
         limits = {} if limit is None else {"lane_concurrency": {"Import": limit}}
         claimed = self.hands[who].claim(now=self.now, slots=slots, **limits)
-        for model in self.jobs.values():
-            if model.status in ("scheduled", "retrying") and model.run_at <= self.now:
-                model.due = True
         assert [claim.job_id for claim in claimed] == self._expected(slots, limit)
         for claim in claimed:
             model = self.jobs[claim.job_id]
             model.status, model.holder = "running", who
             model.attempts += 1
             model.tries += 1
+            model.token = claim.attempt_id
             assert claim.attempts == model.attempts
         return multiple(*claimed)
 
@@ -185,7 +183,9 @@ class Life(RuleBasedStateMachine):
     def settle(self, claim, who, decision):
         decision = {"retry": Retry(self.now + 2000), "snooze": Snooze(self.now + 3000)}.get(decision, decision) if isinstance(decision, str) else decision  # fmt: skip
         model = self.jobs.get(claim.job_id)
-        live = model is not None and model.status == "running" and model.holder == who and model.tries == claim.attempt
+        live = (
+            model is not None and model.status == "running" and model.holder == who and model.token == claim.attempt_id
+        )
         turn = self.hands[who].end(claim, decision, now=self.now)
         assert bool(turn.lost) == (not live)
         if live:
@@ -211,7 +211,9 @@ class Life(RuleBasedStateMachine):
     @rule(claim=consumes(claims), who=st.sampled_from(["one", "other"]))
     def give_back(self, claim, who):
         model = self.jobs.get(claim.job_id)
-        live = model is not None and model.status == "running" and model.holder == who and model.tries == claim.attempt
+        live = (
+            model is not None and model.status == "running" and model.holder == who and model.token == claim.attempt_id
+        )
         self.store_of(who).turn(self.hands[who].id, now=self.now, returned=[claim])
         if not live:
             return
@@ -219,11 +221,11 @@ class Life(RuleBasedStateMachine):
             m.holds and (m.name, m.key) == (model.name, model.key) for m in self.jobs.values() if m is not model
         )
         model.attempts -= 1
+        model.tries -= 1
         if model.cancel or (model.key and model.until == "pending" and others):
             model.status = "cancelled"
             self.ended += 1
             return
-        model.tries -= 1
         model.status = "pending"
 
     @rule(target=claims, who=st.sampled_from(["one", "other"]))
