@@ -87,6 +87,8 @@ class _Told:
             self.bar.clear()
             self.at.out.talk(str(each))
         if ids and not self.at.out.as_json and not self.at.globals.silent:
+            if self.at.out.tty:
+                self.bar.clear()
             sys.stdout.write("\n".join(map(str, ids)) + "\n")
             sys.stdout.flush()
         self.bar.show(self.account)

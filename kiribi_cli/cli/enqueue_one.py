@@ -1,6 +1,7 @@
 """One job: stored, its id printed, and where wanted waited for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from kiribi_cli.actions.enqueue import Recipes, enqueue, no_worker, payload_text, preview, serving
@@ -67,11 +68,13 @@ def print_id(at: Here, inserted: Inserted) -> None:
 
 def note(at: Here, inserted: Inserted) -> None:
     """The friendly line, if a person reads it."""
-    if not at.out.talks:
-        return
-    job = at.store.job(inserted.id, now=at.now())
-    if job is None:
-        return
+    # The job is stored: a look that fails must not keep its id from being printed.
+    with suppress(KiribiError):
+        if at.out.talks and (job := at.store.job(inserted.id, now=at.now())) is not None:
+            _note(at, job, inserted)
+
+
+def _note(at: Here, job: Job, inserted: Inserted) -> None:
     tick, dot = ("✓", "·") if at.out.unicode else ("ok:", "-")
     name = at.out.shown(job.job)
     if inserted.deduplicated:
