@@ -83,10 +83,12 @@ def _run(args: list[str]) -> int:
 
     group = Group(COMMANDS, aliases=ALIASES, text=TEXT)
     with group.make_context("kiribi", args) as ctx:
-        code = group.invoke(ctx)
-        from kiribi_cli.cli.wiring import at_the_end
+        try:
+            code = group.invoke(ctx)
+        finally:
+            from kiribi_cli.cli.wiring import at_the_end
 
-        at_the_end(ctx.meta)
+            at_the_end(ctx.meta)
         return code if isinstance(code, int) else 0
 
 

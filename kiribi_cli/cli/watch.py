@@ -16,6 +16,6 @@ def watching(at: Here, show: Callable[[], object], *, every: float = EVERY, plai
         raise KiribiError(Code.USAGE, "--watch needs a terminal", hint="leave it out, or call kiribi again and again")
     while True:
         if not plain:
-            at.out.line(HOME_AND_CLEAR.rstrip("\n"))
+            at.out.text(HOME_AND_CLEAR)
         show()
         clock.sleep(every)

@@ -102,6 +102,7 @@ class Here:
     """Where a command stands: its global options, its files, its output. Everything is opened when first asked for."""
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
+        self._begun = clock.monotonic()
         given = meta.get(GLOBALS, {})
         _go_to(given.get("directory") or ".")
         self.globals = globals_from(given, os.environ, tty=bool(sys.stdout and sys.stdout.isatty()))
@@ -226,6 +227,7 @@ class Here:
             self._store.close()
             self._store = None
         if self.globals.verbose:
+            self.out.talk(f"took: {(clock.monotonic() - self._begun) * 1000:.0f} ms")
             if "found" in self.__dict__:
                 self.out.talk(f"jobs.toml: {self.found.path or 'none'} ({self.found.origin})")
             if "database" in self.__dict__:
