@@ -158,6 +158,8 @@ class Harness:
 
     def prepare(self, env):
         """Make the process as a job expects it."""
+        # First of all let go of streams of its own: one may hold the number 1 and close it with its last breath.
+        sys.stdout, sys.stderr = self.streams
         os.dup2(self.out, 1)
         os.dup2(self.err, 2)
         if self.has_stdin:
@@ -170,7 +172,6 @@ class Harness:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.streams[0].closed or self.streams[1].closed:
             self.open_streams()
-        sys.stdout, sys.stderr = self.streams
         if not sys.path or sys.path[0] != self.cwd:
             sys.path.insert(0, self.cwd)
         self.set_environ(env)

@@ -100,8 +100,10 @@ class Wire:
         return self._parsed()
 
     def close(self) -> None:
-        """Close the socket."""
-        os.close(self.fd)
+        """Close the socket; once is enough."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
         self.lost = True
 
     def _parsed(self) -> list[Any]:

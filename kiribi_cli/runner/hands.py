@@ -100,6 +100,10 @@ class Hands:
         hands._early = messages[1:]
         return hands
 
+    def is_lost(self) -> bool:
+        """Tell whether the launcher is known to be gone; there may still be reports of it to take."""
+        return self._wire.lost
+
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when `reports` has something to do (for select or epoll)."""
         return self._epoll.fileno()
@@ -286,8 +290,10 @@ def _spawn(argv: list[str], wire_fd: int, *, quiet: bool) -> int:
         if quiet:
             actions += [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
         every = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+        # Blocked from the start, so that there is no moment in which one of them ends the hands.
+        deaf = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
         return os.posix_spawn(
-            argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=every
+            argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=deaf, setsigdef=every
         )
     finally:
         os.close(null)

@@ -131,8 +131,10 @@ class Pool:
         child = self._children.get(pid)
         if child is None:
             return
-        self._take_back(child)
         self._hear(child.answers, child)
+        # A child that never got as far as taking a job hurts the one that it was started for; who else would say so?
+        first = child.sent.popleft() if child.sent and not child.is_ready else None
+        self._take_back(child)
         self._read(child)
         del self._children[pid]
         self._leave(child)
@@ -141,8 +143,8 @@ class Pool:
             # A process that it left behind may go on talking.
             self._hands.swallow(fd)
         child.its_end.close()
-        if child.sent:
-            self._hurt(child, child.sent.popleft(), status, usage)
+        if first is not None or child.sent:
+            self._hurt(child, first or child.sent.popleft(), status, usage)
         for attempt in child.sent:
             self._wait_again(attempt)
             self._hands.waiting.appendleft(attempt)
@@ -270,7 +272,7 @@ class Pool:
                 break
             if not packet:
                 break
-            number = int(packet[1:].partition(b" ")[0]) if packet.startswith(b"@") else _first_number(packet)
+            number = _attempt_in(packet)
             if child.sent and child.sent[-1].id != number:
                 back += [attempt for attempt in child.sent if attempt.id == number]
             elif child.sent:
@@ -434,5 +436,7 @@ def _write_packet(attempt: Attempt, packet: bytes) -> bytes:
     return b"@%d %b" % (attempt.id, os.fsencode(path))
 
 
-def _first_number(packet: bytes) -> int:
-    return int(packet[1 : packet.index(b",")])
+def _attempt_in(packet: bytes) -> int:
+    """Give the attempt that a packet is about; 0 for the secret, which comes first."""
+    number = packet[1:].replace(b" ", b",").partition(b",")[0]
+    return int(number) if packet[:1] in (b"@", b"[") else 0
