@@ -113,4 +113,6 @@ def _view(at: Here, inserted: Inserted) -> dict[str, Any]:
 def _company(at: Here, job: Job) -> str:
     workers = len(serving(at.store, job.queue))
     ahead = at.store.ahead_of(job, now=at.now())
-    return f"{ahead} ahead, {workers or 'no'} worker{'' if workers == 1 else 's'}"
+    # The store counts no further.
+    many = "1,000 or more" if ahead >= 1000 else str(ahead)
+    return f"{many} ahead, {workers or 'no'} worker{'' if workers == 1 else 's'}"
