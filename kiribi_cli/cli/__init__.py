@@ -1,1 +1,1 @@
-"""The command line: one command, one file; the framework is main.py (the tree), command.py (parsing, help) and wiring.py."""
+"""The command line: one command, one file; main.py is the tree, command.py parsing and help, wiring.py what they need."""

@@ -20,7 +20,7 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A Python callable raised (`kind` is the class name), or returned what JSON cannot hold (`final`: never retried)."""
+    """A Python callable raised (`kind`: the class name), or returned what JSON cannot hold (`final`: never retried)."""
 
     kind: str
     message: str

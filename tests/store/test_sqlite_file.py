@@ -1,7 +1,6 @@
 """The file itself: who may read it, what is refused, what costs how much."""
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -225,7 +224,7 @@ def test_an_insert_that_was_answered_survives_sigkill(tmp_path):
     store.close()
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.needs("strace")
 def test_one_insert_into_an_open_database_costs_one_fsync(tmp_path):
     """Full durability is one fsync of the WAL per transaction, and nothing else."""
     code = (
