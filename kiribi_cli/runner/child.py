@@ -1,16 +1,19 @@
 """The harness in which Python callables run, one after the other. One file, standard library only, Python 3.8 or newer.
 
-It knows no kiribi: jobs come as JSON, one per packet, on descriptor 3; answers leave as JSON with a length on descriptor
-4. After each job it writes a mark into stdout and stderr, by which the hands tell the output of one job from the next.
+It knows no kiribi: jobs come as JSON, one per packet, on descriptor 3; answers leave as JSON with a length on 4.
+After each job it writes a mark into stdout and stderr, by which the hands tell the output of one job from the next.
 Whatever a job does to the process (variables, folder, umask, descriptors, streams) is put right before the next.
 """
+
+# ruff: noqa: BLE001, PTH109, PTH116, PTH123, UP031  (what a job raises is an answer; pathlib costs milliseconds at each start)
+
+from __future__ import annotations
 
 import sys
 
 # A script's own folder comes first on sys.path; jobs must not find our modules there.
 del sys.path[0]
 
-import io  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
@@ -18,13 +21,19 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402, TID251  (runs without kiribi, so without its clock)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import io
+    from types import TracebackType
+    from typing import Any
+
 PACKET = 262144
 
 
 class Harness:
     """What there is to restore, and the descriptors to the hands under numbers that jobs do not touch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.pid = os.getpid()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
@@ -35,25 +44,20 @@ class Harness:
         self.umask = os.umask(0)
         os.umask(self.umask)
         self.environ = dict(os.environ)
-        self.set = {}
-        self.seen = None
-        self.modules = {}
+        self.set: dict[str, str] = {}
+        self.seen: dict[Any, Any] | None = None
+        self.modules: dict[str, tuple[Any, str | None, object]] = {}
         self.has_stdin = False
         self.mark = b""
         self.open_streams()
         sys.path.insert(0, self.cwd)
 
-    def open_streams(self):
+    def open_streams(self) -> None:
         """Make new text streams on 1 and 2; line by line, so that a log can be followed."""
-        sys.stdout = sys.__stdout__ = io.open(
-            1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
-        sys.stderr = sys.__stderr__ = io.open(
-            2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
-        self.streams = (sys.stdout, sys.stderr)
+        self.streams = (_text_stream(1), _text_stream(2))
+        sys.stdout, sys.stderr = self.streams
 
-    def serve(self):
+    def serve(self) -> None:
         """Run jobs until the hands close the socket."""
         self.mark = b"\0kiribi:" + self.jobs.recv(PACKET) + b":"
         self.answer([0])
@@ -73,7 +77,7 @@ class Harness:
                 return
             self.run(*job)
 
-    def run(self, attempt, target, payload, env, result_max):
+    def run(self, attempt: int, target: str, payload: str | None, env: dict[str, str], result_max: int) -> None:
         """Run one job and answer it."""
         self.prepare(env)
         used = _used()
@@ -92,17 +96,15 @@ class Harness:
         os.write(self.err, end)
         self.answer([attempt, outcome, result, note, began_at, began, took, usage])
 
-    def call(self, target, payload, result_max):
+    def call(self, target: str, payload: str | None, result_max: int) -> tuple[list[Any], str | None, str | None]:
         """Call the function; give (outcome, result text or None, why a result was dropped or None)."""
         try:
-            arguments = () if payload is None else (json.loads(payload),)
+            arguments: tuple[Any, ...] = () if payload is None else (json.loads(payload),)
             if payload is not None:
                 self.give_stdin(payload)
             function = self.find(target)
-            if arguments and isinstance(arguments[0], dict):
-                value = function(**arguments[0])
-            else:
-                value = function(*arguments)
+            takes_names = bool(arguments) and isinstance(arguments[0], dict)
+            value = function(**arguments[0]) if takes_names else function(*arguments)
             if hasattr(value, "__await__"):
                 value = _awaited(value)
         except SystemExit as exit_:
@@ -111,7 +113,7 @@ class Harness:
             return self.raised(error), None, None
         return _result(value, result_max)
 
-    def find(self, target):
+    def find(self, target: str) -> Any:
         """Import what is to be called."""
         if target not in self.modules:
             import importlib
@@ -125,13 +127,13 @@ class Harness:
             self.modules[target] = (function, file, _stamp(file))
         return self.modules[target][0]
 
-    def exited(self, code):
+    def exited(self, code: object) -> list[Any]:
         if code is None or isinstance(code, int):
             return ["exit", (code or 0) & 0xFF]
         self.say(str(code) + "\n")
         return ["exit", 1]
 
-    def raised(self, error):
+    def raised(self, error: BaseException) -> list[Any]:
         kind = type(error).__name__
         if kind == "Snooze":
             delay = getattr(error, "delay", None)
@@ -149,14 +151,14 @@ class Harness:
             self.say("%s: %s\n" % (kind, text))
         return ["raised", kind, _clean(text), False]
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """Write to the log, whatever has become of sys.stderr."""
         self.flush()
         data = text.encode("utf-8", "backslashreplace")
         while data:
             data = data[os.write(self.err, data) :]
 
-    def prepare(self, env):
+    def prepare(self, env: dict[str, str]) -> None:
         """Make the process as a job expects it."""
         # First of all let go of streams of its own: one may hold the number 1 and close it with its last breath.
         sys.stdout, sys.stderr = self.streams
@@ -164,7 +166,7 @@ class Harness:
         os.dup2(self.err, 2)
         if self.has_stdin:
             os.dup2(self.null, 0)
-            sys.stdin = sys.__stdin__ = io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+            sys.stdin = _stdin()
             self.has_stdin = False
         os.chdir(self.cwd)
         os.umask(self.umask)
@@ -176,7 +178,7 @@ class Harness:
             sys.path.insert(0, self.cwd)
         self.set_environ(env)
 
-    def set_environ(self, env):
+    def set_environ(self, env: dict[str, str]) -> None:
         if self.seen is None or getattr(os.environ, "_data", None) != self.seen:
             os.environ.clear()
             os.environ.update(self.environ)
@@ -193,7 +195,7 @@ class Harness:
         self.set = env
         self.seen = dict(getattr(os.environ, "_data", None) or {}) or None
 
-    def give_stdin(self, payload):
+    def give_stdin(self, payload: str) -> None:
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("payload")
         else:
@@ -207,24 +209,32 @@ class Harness:
         os.lseek(fd, 0, os.SEEK_SET)
         os.dup2(fd, 0)
         os.close(fd)
-        sys.stdin = sys.__stdin__ = io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+        sys.stdin = _stdin()
         self.has_stdin = True
 
-    def flush(self):
+    def flush(self) -> None:
         for stream in {id(stream): stream for stream in (*self.streams, sys.stdout, sys.stderr)}.values():
             try:
                 stream.flush()
-            except Exception:  # the job closed it or put something of its own there
+            except Exception:  # noqa: S112  (the job closed it or put something of its own there)
                 continue
 
-    def answer(self, words):
+    def answer(self, words: list[Any]) -> None:
         data = json.dumps(words).encode("ascii")
         data = len(data).to_bytes(4, "big") + data
         while data:
             data = data[os.write(self.answers, data) :]
 
 
-def _away(fd, keep=False):
+def _text_stream(fd: int) -> io.TextIOWrapper:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+
+
+def _stdin() -> io.TextIOWrapper:
+    return open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
+def _away(fd: int, *, keep: bool = False) -> int:
     """Move a descriptor out of the way, not to be inherited."""
     import fcntl
 
@@ -234,31 +244,33 @@ def _away(fd, keep=False):
     return moved
 
 
-def _used():
+def _used() -> tuple[float, float, int]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     rss = max(own.ru_maxrss, children.ru_maxrss) * 1024
     return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime, rss
 
 
-def _stamp(file):
+def _stamp(file: str | None) -> object:
+    if file is None:
+        return None
     try:
         status = os.stat(file)
-    except (OSError, TypeError):
+    except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _awaited(value):
+def _awaited(value: Any) -> Any:
     import asyncio
 
-    async def wait():
+    async def wait() -> Any:
         return await value
 
     return asyncio.run(wait())
 
 
-def _result(value, result_max):
+def _result(value: Any, result_max: int) -> tuple[list[Any], str | None, str | None]:
     if value is None:
         return ["exit", 0], None, None
     try:
@@ -272,11 +284,11 @@ def _result(value, result_max):
     return ["exit", 0], text, None
 
 
-def _clean(text):
+def _clean(text: str) -> str:
     return text[:10000].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _without_us(traceback):
+def _without_us(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
         traceback = traceback.tb_next
     return traceback

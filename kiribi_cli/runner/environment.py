@@ -156,4 +156,3 @@ def _gid(group: str) -> int:
         if group.isdecimal():
             return int(group)
         raise KeyError(group) from None
-

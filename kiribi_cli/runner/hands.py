@@ -68,9 +68,8 @@ class Hands:
     ) -> Self:
         """Start a launcher. At most `slots` attempts run at once (None: all), further ones wait in the hands in order.
 
-        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log; only then is its
-        stdin there to be inherited. The launcher listens at `path` for a later `attach`. Both folders must exist, with
-        absolute paths.
+        `tee`: pass output through to this process's stdout and stderr as it comes, besides the log. The launcher
+        listens at `path` for a later `attach`. Both folders must exist, with absolute paths.
         """
         ours, theirs = socket.socketpair()
         root = str(Path(__file__).resolve().parent.parent.parent)
@@ -287,8 +286,8 @@ def _spawn(argv: list[str], wire_fd: int, *, quiet: bool) -> int:
     wire = os.dup(wire_fd) if wire_fd == 3 else wire_fd
     try:
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, wire, 3)]
-        if quiet:
-            actions += [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
+        # 0, 1 and 2 must be open, or the hands' own files would get these numbers.
+        actions += [(os.POSIX_SPAWN_DUP2, null, fd) for fd in range(3) if (fd == 1 and quiet) or not _is_open(fd)]
         every = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
         # Blocked from the start, so that there is no moment in which one of them ends the hands.
         deaf = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -299,6 +298,14 @@ def _spawn(argv: list[str], wire_fd: int, *, quiet: bool) -> int:
         os.close(null)
         if wire != wire_fd:
             os.close(wire)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _connect(path: str) -> int:

@@ -16,7 +16,6 @@ from kiribi_cli.runner.alarms import Alarms
 from kiribi_cli.runner.attempt import Attempt, Base, stdin_of
 from kiribi_cli.runner.ending import Ending
 from kiribi_cli.runner.instant import rfc3339
-from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.plain import deque, signal
 from kiribi_cli.runner.spawn import SpawnFailedError, spawn
 from kiribi_cli.runner.talk import Door, Tee
@@ -147,7 +146,9 @@ class Launcher:
                 attempt.unreported = True
                 self.ending.begin(attempt, "lost", "", attempt.base.stop_signal, attempt.base.kill_after)
         self.waiting.clear()
-        os.dup2(self.null, 2)
+        for fd in range(3):
+            # Nobody who waits for our brain's output to end shall wait for us.
+            os.dup2(self.null, fd)
 
     # Starting
 
@@ -407,10 +408,11 @@ class Launcher:
 def _null_payload(run: str) -> str:
     """Make the file that all attempts without a payload share. It is read-only, and put right at each start."""
     path = f"{run}/null"
-    remove(path)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
+    draft = f"{path}.{os.getpid()}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
     os.write(fd, b"null")
     os.close(fd)
+    os.rename(draft, path)  # noqa: PTH104  (as in log.py)
     return path
 
 

@@ -153,9 +153,8 @@ def test_an_attempt_ends_with_its_first_process_whatever_holds_its_output(bench,
     assert is_running(pid_in("pid"))
 
 
+@pytest.mark.needs("bash")
 def test_output_that_a_helper_writes_just_after_the_end_is_kept(bench, run):
-    if not os.path.exists("/bin/bash"):
-        pytest.skip("needs bash")
     ended = run(("/bin/bash", "-c", "exec > >(cat) 2>&1; for i in $(seq 200); do echo line $i; done"))
 
     assert bench.log(ended.attempt_id).splitlines()[-1] == b"line 200"
@@ -235,7 +234,7 @@ for _ in range(30):
 signal.pause()
 """
     attempt = bench.start((sys.executable, "-c", text), kill_after_ms=50)
-    eventually(lambda: (bench.folder / "pids").exists())
+    eventually((bench.folder / "pids").exists)
     bench.hands.stop(attempt, "cancel")
 
     eventually(lambda: bench.ended(attempt))

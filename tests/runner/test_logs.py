@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -68,8 +69,7 @@ def test_a_flood_keeps_head_and_tail_and_says_how_much_is_missing(bench, run):
 
 
 def memory_of(pid):
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 @settings(max_examples=150, deadline=None)
