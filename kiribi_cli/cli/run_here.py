@@ -188,7 +188,8 @@ def _in_foreground(
     try:
         foreground = Foreground(
             ledger, hands, signals, definition, place,
-            timezone=at.config.timezone or machine_zone(), say=at.out.note, stdin="inherit" if wishes.stdin else "payload",
+            timezone=at.config.timezone or machine_zone(), say=at.out.note,
+            stdin="inherit" if wishes.stdin else "payload",
         )  # fmt: skip
         return foreground.run(claim)
     finally:
@@ -270,7 +271,7 @@ def _print_logs(logs: Path, attempt_ids: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class IfBusy:
-    """What to do when the key is taken: "wait" (`wait_s` seconds at most, None: as long as it takes), "skip", "fail"."""
+    """What to do when the key is taken: "wait" (`wait_s` seconds at most, None: however long), "skip" or "fail"."""
 
     act: str
     wait_s: float | None = None

@@ -15,3 +15,13 @@ def rfc3339(ms: int) -> str:
 def rfc3339_or_none(ms: int | None) -> str | None:
     """The same for a time that may be absent."""
     return None if ms is None else rfc3339(ms)
+
+
+def clock_text(ms: int, *, utc: bool = False) -> str:
+    """Write the time of day for people, in the zone of this machine or UTC.
+
+    >>> clock_text(1_763_920_800_123, utc=True)
+    '18:00:00'
+    """
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return (moment if utc else moment.astimezone()).strftime("%H:%M:%S")

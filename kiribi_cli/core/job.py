@@ -91,6 +91,8 @@ class NewJob(TypedDict, total=False):
     parent: int | None
     origin_kind: str
     origin_by: str
+    # Only by the store itself: what `kiribi run` began waits in a lane of its own.
+    lane: str
 
 
 @dataclass(frozen=True, slots=True)

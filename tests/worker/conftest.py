@@ -49,9 +49,7 @@ class Yard:
 
     def enlisted(self, wish: Wish) -> Enlisted:
         database = find_database(str(self.folder / "kiribi.db"), os.environ, self.config, self.folder)
-        return enlist(
-            self._open(), self.config, database, wish, Journal(self.log, "text"), read=lambda: self.config
-        )
+        return enlist(self._open(), self.config, database, wish, Journal(self.log, "text"), read=lambda: self.config)
 
     def worker(self, name: str = "w1", **wishes: object) -> Worker:
         made = self.enlisted(Wish(name=name, **{"slots": 2, **wishes}))  # type: ignore[arg-type]
