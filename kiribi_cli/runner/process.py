@@ -217,14 +217,29 @@ def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES) -> list[P
     """
     left = find()
     for number in range(passes):
-        # Each one, not only until the first that is hit.
-        hit = [process for process in left if send(process, SIGKILL)]
-        if not hit:
+        if not left:
             break
+        _kill_groups(left)
+        for process in left:
+            send(process, SIGKILL)
         if number > 2:
             sleep(0.002)
         left = find()
     return left
+
+
+def _kill_groups(left: list[Process]) -> None:
+    """SIGKILL whole process groups: a chain of processes that fork and exit is faster than any list of them.
+
+    A group lies within one session, a session holds only what descends from who made it, and the number of a group
+    is not given to anybody else while it has a member: seen a moment ago, it still is the job's.
+    """
+    own = os.getpgrp()
+    for group in {process.group for process in left} - {own, 0, 1}:
+        try:
+            os.killpg(group, SIGKILL)
+        except OSError:
+            continue  # gone meanwhile
 
 
 def end_leftovers(
