@@ -4,9 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiribi_cli import clock
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store import connect, trouble
 from kiribi_cli.store.connect import APPLICATION_ID, SCHEMA_VERSION, driver
+from kiribi_cli.store.liveness import is_alive
+from kiribi_cli.store.statements import statement
 
 _HERE = Path(__file__).parent
 MIGRATIONS = _HERE / "migrations"
@@ -126,6 +129,7 @@ def upgrade(
     before = version_of(connection)
     if not plan(before, known, target):
         return None
+    _refuse_while_in_use(connection, path)
     kept = _backup(connection, path, before)
     connect.begin(connection)
     try:
@@ -138,6 +142,16 @@ def upgrade(
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     return kept
+
+
+def _refuse_while_in_use(connection: driver.Connection, path: str) -> None:
+    for name, pid, process, heartbeat_at in connection.execute(statement("workers.alive_in_any_version")).fetchall():
+        if is_alive(connect.run_dir(path), name, pid, process, heartbeat_at=heartbeat_at, now=clock.now_ms()):
+            raise KiribiError(
+                Code.STORE,
+                f"the database {path} must be migrated, and worker {name} of the older kiribi is still running",
+                hint="kiribi stop, with the older kiribi; then again",
+            )
 
 
 def _backup(connection: driver.Connection, path: str, version: int) -> str:

@@ -24,6 +24,18 @@ def test_the_order_holds_over_queues_and_definitions(store, hand: Hand):
     assert ids(hand.claim(slots=3)) == [3]
 
 
+def test_among_equals_the_one_due_earlier_comes_first_whatever_its_definition(store, hand: Hand):
+    new = [
+        job("Mailer", run_at=4000),
+        job("Import", run_at=3000),
+        job("Mailer", run_at=2000),
+        job("Import", run_at=3500),
+    ]
+    store.insert(new, now=1000)
+
+    assert ids(hand.claim(now=5000, slots=4)) == [3, 2, 4, 1]
+
+
 def test_a_job_is_claimed_once(store, open_store):
     store.insert([job() for _ in range(5)], now=1000)
     one, other = Hand(store, "one"), Hand(open_store(), "other")

@@ -276,7 +276,7 @@ class Life(RuleBasedStateMachine):
             hand.die()
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [60, pytest.param(300, marks=pytest.mark.slow)])
 def test_whatever_happens_the_store_does_what_the_model_says(open_store, tmp_path, examples):
     from itertools import count
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import connect, migrate
 from kiribi_cli.store.migrate import Step, plan
 from kiribi_cli.store.sqlite import SqliteStore
-from tests.store.hand import job
+from tests.store.hand import Hand, job
 
 FIRST = Path(__file__).parent / "schema-v1.sql"
 STEPS = (Step(2, "add a note", "ALTER TABLE jobs ADD COLUMN note TEXT;\nCREATE INDEX notes ON jobs (note);"),)
@@ -84,6 +85,18 @@ def test_migrating_twice_is_migrating_once(tmp_path, old):
     migrate.upgrade(old, path, STEPS, 2)
 
     assert migrate.upgrade(old, path, STEPS, 2) is None
+
+
+def test_nothing_is_migrated_under_a_living_worker(tmp_path, old):
+    store = SqliteStore.open(tmp_path / "kiribi.db", create=False)
+    hand = Hand(store, "web1:1")
+    with pytest.raises(KiribiError, match="worker web1:1 of the older kiribi is still running"):
+        migrate.upgrade(old, store.path, STEPS, 2)
+    hand.die()
+
+    assert migrate.version_of(old) == 1
+    assert migrate.upgrade(old, store.path, STEPS, 2)
+    store.close()
 
 
 def test_a_trigger_in_a_migration_is_one_statement():

@@ -62,5 +62,9 @@ SELECT id, job, queue, tags, status, adhoc FROM jobs WHERE status IN ('scheduled
 -- name: to_usual_lane
 UPDATE jobs SET lane = job WHERE id = :id AND NOT adhoc AND finished_at IS NULL;
 
+-- name: alive_in_any_version
+-- Asked before a migration: these columns must keep their names for ever.
+SELECT name, pid, process, heartbeat_at FROM workers WHERE stopped_at IS NULL;
+
 -- name: forget_stopped
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE stopped_at < :before LIMIT 500);
