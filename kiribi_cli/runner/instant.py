@@ -5,7 +5,7 @@ def rfc3339(ms: int) -> str:
     """Write milliseconds since the epoch as RFC 3339 in UTC, without the two modules that datetime brings along.
 
     >>> rfc3339(951_782_400_007), rfc3339(1_795_463_999_999)
-    ('2000-02-29T00:00:00.007Z', '2026-11-23T23:59:59.999Z')
+    ('2000-02-29T00:00:00.007Z', '2026-11-23T19:59:59.999Z')
     """
     days, rest = divmod(ms, 86_400_000)
     # Days since 0000-03-01, so that the leap day ends a year: Hinnant, "chrono-compatible low-level date algorithms".
