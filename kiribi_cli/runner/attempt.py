@@ -78,6 +78,7 @@ class Attempt:
         "ended",
         "env",
         "folder",
+        "groups",
         "has_slot",
         "id",
         "job",
@@ -125,6 +126,8 @@ class Attempt:
         self.kill_at = 0.0
         self.over: tuple[int, Any] | None = None
         self.left: list[Any] = []
+        # Process groups of it that were seen while it was being stopped, and had members then.
+        self.groups: set[int] = set()
         self.alarms: list[Alarm] = []
         self.told = False
         self.tries = 0

@@ -67,7 +67,8 @@ class Ending:
         if attempt.ended:
             return
         left = self._members(attempt) if attempt.stop is not None else []
-        if not left or (attempt.kill_at and monotonic() > attempt.kill_at + _HOPELESS):
+        process.signal_groups(attempt.groups, 0)
+        if not (left or attempt.groups) or (attempt.kill_at and monotonic() > attempt.kill_at + _HOPELESS):
             self._hands.finish(attempt)
             return
         told = {(one.pid, one.start_ticks) for one in attempt.left}
@@ -133,7 +134,7 @@ class Ending:
         if attempt.ended:
             return
         self._signal_group(attempt, process.SIGKILL)
-        process.kill_all(lambda: self._members(attempt), passes=3)
+        process.kill_all(lambda: self._members(attempt), passes=3, groups=attempt.groups)
         if attempt.over is None or monotonic() < attempt.kill_at + _HOPELESS:
             again = self._hands.alarms.set(monotonic() + pause, self._kill, attempt, min(pause * 2, _LOOK_SLOWLY))
             attempt.alarms.append(again)
@@ -141,7 +142,9 @@ class Ending:
     def _members(self, attempt: Attempt) -> list[process.Process]:
         holder = self._hands.by_pid.get(attempt.pid)
         leader = attempt.pid if holder is None or holder is attempt else 0
-        return process.of_attempt(leader, attempt.id, self._hands.db)
+        members = process.of_attempt(leader, attempt.id, self._hands.db)
+        process.remember_groups(attempt.groups, members)
+        return members
 
     def _out_of_memory(self) -> bool:
         before, self._hands.oom = self._hands.oom, process.oom_kills()

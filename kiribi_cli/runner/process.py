@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGKILL = 9
+_NO_MARK = (0, 0, "")
 _PASSES = 50
 
 
 class Process:
     """A process as /proc shows it, at one moment."""
 
-    __slots__ = ("group", "parent", "pid", "session", "start_ticks", "state")
+    __slots__ = ("group", "mark", "parent", "pid", "session", "start_ticks", "state")
 
     def __init__(self, pid: int, state: str, parent: int, group: int, session: int, start_ticks: int) -> None:
         self.pid = pid
@@ -32,6 +33,8 @@ class Process:
         self.group = group
         self.session = session
         self.start_ticks = start_ticks
+        # Attempt, job and database out of its environment, where that was read: see everybody().
+        self.mark = _NO_MARK
 
     def __repr__(self) -> str:
         return f"Process(pid={self.pid}, start_ticks={self.start_ticks}, state={self.state!r})"
@@ -75,13 +78,16 @@ def is_alive(pid: int, ticks: int, boot: str, namespace: str) -> bool:
 
 
 def everybody() -> dict[int, Process]:
-    """Read all processes but zombies."""
+    """Read all processes but zombies, with their marks.
+
+    The newest first, and all of one before the next: a process that lives for milliseconds is gone by the end of this.
+    """
     found = {}
-    for name in _entries("/proc"):
-        if name.isdigit():
-            process = look(int(name))
-            if process is not None and process.state not in "ZX":
-                found[process.pid] = process
+    for pid in sorted((int(name) for name in _entries("/proc") if name.isdigit()), reverse=True):
+        process = look(pid)
+        if process is not None and process.state not in "ZX":
+            process.mark = marks(pid)
+            found[pid] = process
     return found
 
 
@@ -91,9 +97,9 @@ def marks(pid: int) -> tuple[int, int, str]:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (pathlib costs the hands memory)
             block = b"\0" + file.read()
     except OSError:
-        return 0, 0, ""
+        return _NO_MARK
     if b"\0KIRIBI_ATTEMPT_ID=" not in block:
-        return 0, 0, ""
+        return _NO_MARK
     return (
         _number(_variable(block, b"KIRIBI_ATTEMPT_ID")),
         _number(_variable(block, b"KIRIBI_JOB_ID")),
@@ -114,7 +120,7 @@ def leftovers(
     def is_ours(process: Process) -> bool:
         if (process.pid, process.start_ticks) in known:
             return True
-        attempt, _, db = marks(process.pid)
+        attempt, _, db = process.mark
         return attempt in wanted and (db_path is None or db == db_path)
 
     people = everybody()
@@ -125,8 +131,8 @@ def left_of_jobs(job_ids: Collection[int], db_path: str | None) -> dict[int, lis
     """Find what earlier attempts of these jobs have left behind, by job."""
     people = everybody()
     by_job: dict[int, list[int]] = {}
-    for pid in people:
-        _, job, db = marks(pid)
+    for pid, process in people.items():
+        _, job, db = process.mark
         if job in job_ids and (db_path is None or db == db_path):
             by_job.setdefault(job, []).append(pid)
     return {job: with_descendants(people, pids) for job, pids in by_job.items()}
@@ -142,7 +148,7 @@ def of_attempt(leader: int, attempt_id: int, db_path: str | None) -> list[Proces
     def is_ours(pid: int) -> bool:
         if leader and leader in (pid, people[pid].session):
             return True
-        attempt, _, db = marks(pid)
+        attempt, _, db = people[pid].mark
         return attempt == attempt_id and (db_path is None or db == db_path)
 
     return with_descendants(people, [pid for pid in ours if is_ours(pid)])
@@ -210,16 +216,19 @@ def _send_plainly(process: Process, number: int) -> bool:
     return False
 
 
-def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES) -> list[Process]:
+def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES, groups: set[int] | None = None) -> list[Process]:
     """SIGKILL what `find` gives, again and again until it gives nothing: what forks meanwhile is found the next time.
 
-    Gives what could not be killed. Stopped processes die as well.
+    `groups` are those of the job seen before; what is seen now is added, and what is gone taken out. Gives what could
+    not be killed. Stopped processes die as well.
     """
+    groups = set() if groups is None else groups
     left = find()
     for number in range(passes):
-        if not left:
+        remember_groups(groups, left)
+        if not left and not groups:
             break
-        _kill_groups(left)
+        signal_groups(groups, SIGKILL)
         for process in left:
             send(process, SIGKILL)
         if number > 2:
@@ -228,18 +237,25 @@ def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES) -> list[P
     return left
 
 
-def _kill_groups(left: list[Process]) -> None:
-    """SIGKILL whole process groups: a chain of processes that fork and exit is faster than any list of them.
+def remember_groups(groups: set[int], found: list[Process]) -> None:
+    """Add the process groups of these."""
+    groups.update({process.group for process in found} - {os.getpgrp(), 0, 1})
 
-    A group lies within one session, a session holds only what descends from who made it, and the number of a group
-    is not given to anybody else while it has a member: seen a moment ago, it still is the job's.
+
+def signal_groups(groups: set[int], number: int) -> None:
+    """Signal whole process groups (0: only look) and take out those without a member.
+
+    A chain of processes that fork and exit is faster than any list of them; from this no fork escapes. A group lies
+    within one session, a session holds only what descends from who made it, and the number of a group is not given to
+    anybody else while it has a member: seen a moment ago, it still is the job's.
     """
-    own = os.getpgrp()
-    for group in {process.group for process in left} - {own, 0, 1}:
+    for group in list(groups):
         try:
-            os.killpg(group, SIGKILL)
+            os.killpg(group, number)
+        except ProcessLookupError:
+            groups.discard(group)
         except OSError:
-            continue  # gone meanwhile
+            continue  # there, but not ours to signal
 
 
 def end_leftovers(

@@ -11,6 +11,7 @@ import pytest
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Cancelled, Exited, Interrupted, Signalled, TimedOut
 from kiribi_cli.runner.launch import Returned, Started
+from kiribi_cli.runner.process import leftovers
 
 # Each leaves a process behind that is hard to get rid of, whose pid it writes to `pid`.
 STUBBORN = {
@@ -224,13 +225,15 @@ def test_a_chain_of_forks_cannot_run_away(bench, eventually, is_running):
     text = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def chain():
+    os.setsid()
+    for _ in range(2000):
+        if os.fork(): os._exit(0)
+        with open("pids", "a") as file: file.write(f"{os.getpid()}\\n")
+        time.sleep(0.005)
+    os._exit(0)
 for _ in range(2):
-    if os.fork() == 0:
-        os.setsid()
-        for _ in range(2000):
-            if os.fork(): os._exit(0)
-            time.sleep(0.005)
-            with open("pids", "a") as file: file.write(f"{os.getpid()}\\n")
+    if os.fork() == 0: chain()
 signal.pause()
 """
     attempt = bench.start((sys.executable, "-c", text), kill_after_ms=50)
@@ -240,7 +243,8 @@ signal.pause()
     eventually(lambda: bench.ended(attempt))
     pids = (bench.folder / "pids").read_text().split()
 
-    assert len(pids) < 2000
+    assert leftovers({attempt}, bench.db) == []
+    assert len(pids) < 4000
     assert [pid for pid in pids if is_running(int(pid))] == []
 
 
