@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from kiribi_cli.clock import monotonic
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended, NeverStarted
 from kiribi_cli.core.placeholders import MissingValueError, fill_argv
@@ -16,6 +17,7 @@ from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, 
 from kiribi_cli.runner.launch import Base, Launch, Place, Work
 
 _KNOWN_MAX = 512
+_PROGRAM_KNOWN_S = 1.0
 
 
 def prepare(definition: Definition, work: Work, place: Place) -> Launch | Ended:
@@ -51,7 +53,7 @@ def _launch(definition: Definition, work: Work, place: Place) -> Launch:
         extra = {}
     else:
         argv = _argv(definition, work, payload)
-        program = find_program(argv[0], cwd=base.cwd, path=_path(base, extra))
+        program = _program(argv[0], base.cwd, _path(base, extra), place)
     return Launch(
         attempt_id=work.attempt_id,
         job_id=work.job_id,
@@ -64,6 +66,18 @@ def _launch(definition: Definition, work: Work, place: Place) -> Launch:
         timeout_ms=work.timeout_ms,
         earlier=work.earlier,
     )
+
+
+def _program(name: str, cwd: str, path: str, place: Place) -> str:
+    """As find_program; an answer is good for a second, because short jobs ask for the same one thousands of times."""
+    key = ("program", name, cwd, path)
+    now = monotonic()
+    known = place.known.get(key)
+    if known is not None and now < known[0]:
+        return known[1]  # type: ignore[no-any-return]
+    program = find_program(name, cwd=cwd, path=path)
+    place.known[key] = (now + _PROGRAM_KNOWN_S, program)
+    return program
 
 
 def _base(definition: Definition, work: Work, place: Place) -> Base:

@@ -12,7 +12,7 @@ from kiribi_cli.store.base import Claim
 # Jobs are claimed ahead only while they are so short that none of them waits long behind another, and never more
 # than this many milliseconds' worth of work, or this many jobs.
 SHORT_MS = 20
-AHEAD_MS = 20
+AHEAD_MS = 25
 AHEAD_MAX = 512
 
 

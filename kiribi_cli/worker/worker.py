@@ -37,6 +37,8 @@ STORE_PATIENCE = 1.0
 
 # New hands are started so many seconds after the last ones at the earliest.
 HANDS_PAUSE = 1.0
+# Ends wait so long for company at most, and only while jobs claimed ahead keep every slot busy.
+GATHER_S = 0.005
 # What was claimed ahead is given back when nothing has ended for so long (seconds).
 STUCK_AFTER = 0.2
 
@@ -92,6 +94,7 @@ class Worker:
         self._next_look = 0.0
         self._next_beat = 0.0
         self._next_due: int | None = None
+        self._settled_since = 0.0
         self._begun_at = self._busy_at = self._ended_at = clock.monotonic()
         self._drain_until: float | None = None
 
@@ -169,7 +172,7 @@ class Worker:
         """Seconds that the next step may sleep."""
         now = clock.monotonic()
         if now >= self._quiet_until and (self._settlements or self._returned):
-            return 0.0
+            return max(0.0, self._gather_until() - now)
         if self._may_claim and self._want() is not None and now >= self._quiet_until:
             return 0.0
         waits = [self._next_look - now, self.rescue.patience()]
@@ -251,6 +254,8 @@ class Worker:
         settled = settlement(busy.claim, ended, busy.rules, busy.options, now=now, dice=clock.dice(), began=began)
         if ended.result_note:
             self.journal.say(now, f"job {busy.claim.job_id}: {ended.result_note}")
+        if not self._settlements:
+            self._settled_since = clock.monotonic()
         self._settlements.append(settled)
         self._may_claim = True
 
@@ -285,7 +290,7 @@ class Worker:
 
     def _write(self) -> None:
         """One transaction for all that ended and all that can start; nothing is forgotten until it is stored."""
-        if clock.monotonic() < self._quiet_until:
+        if clock.monotonic() < max(self._quiet_until, self._gather_until()):
             return
         if self._next_due is not None and clock.now_ms() >= self._next_due:
             self._may_claim = True
@@ -313,6 +318,12 @@ class Worker:
             self._may_claim = turn.more
             self._next_due = None if turn.claims else self.store.next_due()
         self._start(turn.claims, now)
+
+    def _gather_until(self) -> float:
+        """While the hands have enough to do, ends are gathered for a moment: one fsync for all of them."""
+        if not self._settlements or self._returned or len(self.slots.busy) < self.slots.size * 2:
+            return 0.0
+        return self._settled_since + GATHER_S
 
     def _began_or_progress(self) -> bool:
         return bool(self._began or self._progress)
