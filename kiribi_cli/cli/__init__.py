@@ -1,1 +1,1 @@
-"""The command line: one command, one file; main.py is the tree, command.py parsing and help, wiring.py what they need."""
+"""The command line: one command, one file; main.py is the tree, command.py parsing and help, wiring.py the rest."""

@@ -16,7 +16,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Wait min(max, base * factor ** (failures - 1)), spread by ±jitter: the jitter survives the cap, as in dramatiq."""
+    """Wait min(max, base * factor ** (failures - 1)), spread by ±jitter: it survives the cap, as in dramatiq."""
 
     base_ms: int = 10_000
     factor: float = 2.0
@@ -48,7 +48,7 @@ class Unique:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One typed parameter of a payload (jobs-toml.md, 4.7). `min`, `max` bound values, or lengths of strings and arrays."""
+    """One typed parameter of a payload (jobs-toml.md, 4.7). `min`, `max` bound values or lengths."""
 
     name: str
     type: Literal["string", "integer", "number", "boolean", "array", "object"]

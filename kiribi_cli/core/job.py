@@ -97,7 +97,7 @@ class NewJob(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is frozen in a job at enqueue besides its columns. Kept as JSON text, NULL when nothing differs from this."""
+    """What is frozen in a job at enqueue besides its columns: JSON text, NULL when nothing differs from this."""
 
     timeout_ms: int | None = None
     backoff: Backoff = Exponential()
@@ -200,7 +200,8 @@ class Attempt:
 
 EventType = Literal[
     "job.enqueued", "job.edited", "job.started", "job.completed", "job.failed", "job.retrying", "job.snoozed",
-    "job.interrupted", "job.worker_lost", "job.cancelled", "job.expired", "job.superseded", "job.skipped", "job.deleted",
+    "job.interrupted", "job.worker_lost", "job.cancelled", "job.expired", "job.superseded", "job.skipped",
+    "job.deleted",
     "worker.started", "worker.stopped", "worker.lost", "config.loaded", "config.invalid", "sweep.done",
 ]  # fmt: skip
 
