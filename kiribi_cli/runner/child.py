@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-PACKET = 262144
+# More than any packet; and less than what makes malloc ask the system for memory each time.
+PACKET = 65536
+RESULT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 class Harness:
@@ -49,6 +51,7 @@ class Harness:
         self.modules: dict[str, tuple[Any, str | None, object]] = {}
         self.has_stdin = False
         self.mark = b""
+        self.used = _used()
         self.open_streams()
         sys.path.insert(0, self.cwd)
 
@@ -59,6 +62,7 @@ class Harness:
 
     def serve(self) -> None:
         """Run jobs until the hands close the socket."""
+        self.used = _used()
         self.mark = b"\0kiribi:" + self.jobs.recv(PACKET) + b":"
         self.answer([0])
         while True:
@@ -80,7 +84,6 @@ class Harness:
     def run(self, attempt: int, target: str, payload: str | None, env: dict[str, str], result_max: int) -> None:
         """Run one job and answer it."""
         self.prepare(env)
-        used = _used()
         began_at = int(time.time() * 1000)
         began = time.monotonic()
         outcome, result, note = self.call(target, payload, result_max)
@@ -89,8 +92,8 @@ class Harness:
             # The job forked and its child came back here: it has nothing to answer.
             os._exit(0)
         self.flush()
-        now = _used()
-        usage = [round((now[0] - used[0]) * 1000), round((now[1] - used[1]) * 1000), now[2]]
+        used, self.used = self.used, _used()
+        usage = [round((self.used[0] - used[0]) * 1000), round((self.used[1] - used[1]) * 1000), self.used[2]]
         end = self.mark + b"%020d\n" % attempt
         os.write(self.out, end)
         os.write(self.err, end)
@@ -274,7 +277,7 @@ def _result(value: Any, result_max: int) -> tuple[list[Any], str | None, str | N
     if value is None:
         return ["exit", 0], None, None
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = RESULT.encode(value)
         size = len(text.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as error:
         message = "it returned what JSON cannot hold: %s" % _clean(str(error))

@@ -238,6 +238,13 @@ def waiting(run_dir: str) -> Iterable[str]:
     return sorted(str(path) for path in Path(run_dir).glob("hands-*.sock"))
 
 
+def remove_files(run_dir: str, attempt_ids: Iterable[int]) -> None:
+    """Remove what killed hands could not: the files of these attempts beside the sockets."""
+    for attempt_id in attempt_ids:
+        for kind in ("payload", "result", "progress", "packet"):
+            (Path(run_dir) / f"{attempt_id}.{kind}").unlink(missing_ok=True)
+
+
 def _outcome(words: list[Any]) -> Outcome:
     match words:
         case ["exit", code]:
@@ -316,6 +323,10 @@ def _connect(path: str) -> int:
             try:
                 # A Unix address holds 108 bytes; paths may be longer.
                 connection.connect(f"/proc/self/fd/{handle}/{name}")
+            except ConnectionRefusedError:
+                # Left by hands that were killed; their number makes the name theirs alone.
+                os.unlink(name, dir_fd=handle)
+                raise
             finally:
                 os.close(handle)
         except OSError as error:

@@ -285,14 +285,11 @@ class Launcher:
 
     def swallow(self, fd: int) -> None:
         """Read on without keeping it."""
-        if fd in self.readers:
-            self.readers[fd] = (self._swallow, None)
-        else:
-            os.close(fd)  # muted: nobody writes to it any more
+        self.readers[fd] = (self._swallow, None)
 
     def mute(self, fd: int) -> None:
         """Do not look at it any more; it stays open."""
-        self.readers.pop(fd, None)
+        del self.readers[fd]
         self.epoll.unregister(fd)
 
     def _swallow(self, fd: int, _: None) -> None:

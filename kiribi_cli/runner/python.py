@@ -56,6 +56,7 @@ class Child:
         self.given = 0
         self.is_ready = False
         self.is_leaving = False
+        self.is_watched = False
         self.buffer = bytearray()
         self.streams = {self.out: Stream(b"out", self), self.err: Stream(b"err", self)}
         self.answered: deque[tuple[Attempt, list[Any]]] = deque()
@@ -110,19 +111,23 @@ class Pool:
     def run(self, attempt: Attempt) -> None:
         """Give an attempt that has a slot to a child. Raises SpawnFailedError or OSError."""
         child = self._free_child(attempt.base)
-        self._give(child, attempt)
+        try:
+            self._give(child, attempt)
+        except OSError:
+            self._rest(child)
+            raise
         self._goes_first(child)
         self._give_ahead(child)
 
     def recall(self) -> None:
         """Take back everything that no child has begun, to where attempts wait."""
         for child in self._children.values():
-            self._take_back(child)
+            self._relieve(child)
 
     def pull(self, attempt: Attempt) -> None:
         """Find out whether an attempt that was sent ahead has begun; if not, it waits again afterwards."""
         child = attempt.child
-        self._take_back(child)
+        self._relieve(child)
         if attempt.child is child:
             self._hear(child.answers, child)
 
@@ -139,6 +144,7 @@ class Pool:
         del self._children[pid]
         self._leave(child)
         self._hands.forget(child.answers)
+        self._watch_output(child)
         for fd in (child.out, child.err):
             # A process that it left behind may go on talking.
             self._hands.swallow(fd)
@@ -188,8 +194,6 @@ class Pool:
             os.set_blocking(fd, False)
         self._children[pid] = child
         self._hands.watch(child.answers, self._hear, child)
-        self._hands.watch(child.out, self._print, child)
-        self._hands.watch(child.err, self._print, child)
         return child
 
     def _rest(self, child: Child) -> None:
@@ -262,6 +266,13 @@ class Pool:
                     return
             waiting.popleft()
 
+    def _relieve(self, child: Child) -> None:
+        """Take back what the child has not begun; a child that was too slow to begin anything is free then."""
+        had_some = bool(child.sent)
+        self._take_back(child)
+        if had_some and not child.sent and not child.is_leaving:
+            self._rest(child)
+
     def _take_back(self, child: Child) -> None:
         """Take what the child has not, in order, to the front of what waits."""
         back: list[Attempt] = []
@@ -286,9 +297,13 @@ class Pool:
             self._hands.waiting.appendleft(attempt)
 
     def _wait_again(self, attempt: Attempt) -> None:
-        """Make an attempt that was given away one that waits."""
+        """Make an attempt that was given away one that waits. If it was thought to run, that is told anew later."""
+        for alarm in attempt.alarms:
+            self._hands.alarms.cancel(alarm)
+        attempt.alarms.clear()
         attempt.child = None
         attempt.pid = 0
+        attempt.told = False
         self._hands.lose_slot(attempt)
 
     # Hearing
@@ -301,13 +316,34 @@ class Pool:
         now = monotonic()
         self._hands.take_slot(attempt)
         self._hands.began(attempt, child.pid, now_ms(), now)
-        if len(child.sent) > 1:
-            self._hands.alarms.set(now + _GIVE_UP, self._takes_long, child, attempt)
+        if not child.is_watched or len(child.sent) > 1:
+            attempt.alarms.append(self._hands.alarms.set(now + _GIVE_UP, self._takes_long, child, attempt))
 
     def _takes_long(self, child: Child, attempt: Attempt) -> None:
-        if child.sent and child.sent[0] is attempt:
-            attempt.base.usual = max(attempt.base.usual, _GIVE_UP)
-            self._take_back(child)
+        if not child.sent or child.sent[0] is not attempt:
+            return
+        self._watch_output(child)
+        if not child.is_ready:
+            # Its time is that of the interpreter's start.
+            attempt.alarms.append(self._hands.alarms.set(monotonic() + _GIVE_UP, self._takes_long, child, attempt))
+            return
+        attempt.base.usual = max(attempt.base.usual, _GIVE_UP)
+        self._relieve(child)
+
+    def _watch_output(self, child: Child) -> None:
+        """Read what a child prints as it comes. Not before a callable takes long: the output of the others, and the
+        marks, are read with their answers, and would wake us twice for each.
+        """
+        if not child.is_watched:
+            child.is_watched = True
+            self._hands.watch(child.out, self._print, child)
+            self._hands.watch(child.err, self._print, child)
+
+    def _unwatch_output(self, child: Child) -> None:
+        if child.is_watched:
+            child.is_watched = False
+            self._hands.mute(child.out)
+            self._hands.mute(child.err)
 
     def _hear(self, fd: int, child: Child) -> None:
         try:
@@ -338,6 +374,7 @@ class Pool:
                 self._hands.ending.hurry(attempt)
                 return
             self._finish(child, attempt, words)
+        self._unwatch_output(child)
         if child.sent:
             self._goes_first(child)
             self._give_ahead(child)
@@ -362,9 +399,6 @@ class Pool:
             stream.order.remove(attempt)
         self._take_back(child)
         self._leave(child)
-        for alarm in attempt.alarms:
-            self._hands.alarms.cancel(alarm)
-        attempt.alarms.clear()
         self._wait_again(attempt)
         self._hands.waiting.appendleft(attempt)
 
@@ -390,7 +424,8 @@ class Pool:
         if data:
             self._share_out(child.streams[fd], data)
         else:
-            self._hands.mute(fd)
+            # Nobody can write to it any more: the child is about to end, which is told by its exit.
+            self._unwatch_output(child)
 
     def _read(self, child: Child) -> None:
         for fd, stream in child.streams.items():
@@ -437,6 +472,6 @@ def _write_packet(attempt: Attempt, packet: bytes) -> bytes:
 
 
 def _attempt_in(packet: bytes) -> int:
-    """Give the attempt that a packet is about; 0 for the secret, which comes first."""
+    """Give the attempt that a packet is about; -1 for the secret, which comes first."""
     number = packet[1:].replace(b" ", b",").partition(b",")[0]
-    return int(number) if packet[:1] in (b"@", b"[") else 0
+    return int(number) if packet[:1] in (b"@", b"[") else -1

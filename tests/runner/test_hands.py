@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kiribi_cli.core.outcome import Ended, Exited
-from kiribi_cli.runner.hands import Hands, HandsLost, waiting
+from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Started
 from kiribi_cli.runner.process import end_leftovers, is_alive, leftovers
 
@@ -100,6 +100,19 @@ def test_hands_that_have_a_brain_are_not_given_away(bench, run):
 def test_nobody_there_is_said_so(tmp_path):
     with pytest.raises(HandsLost):
         Hands.attach(str(tmp_path / "hands-1.sock"))
+
+
+def test_what_killed_hands_left_in_the_folder_goes(bench, eventually):
+    attempt = bench.start("exec sleep 60", work={"payload": "1"})
+    eventually(lambda: bench.started(attempt))
+    os.kill(bench.hands.pid, signal.SIGKILL)
+    os.waitpid(bench.hands.pid, 0)
+
+    with pytest.raises(HandsLost):
+        Hands.attach(bench.hands.path)
+    remove_files(str(bench.files), [attempt])
+
+    assert [path.name for path in bench.files.iterdir()] == ["null"]
 
 
 def test_the_socket_is_found_however_long_its_path_is(tmp_path, make_bench, eventually):
