@@ -125,8 +125,10 @@ def _shows(kiribi, block: Block) -> None:
 
 
 def _without_what_varies(text: str) -> str:
-    """Blur times of day, durations, sizes, and the widths of columns that follow from them."""
-    blurred = re.sub(r"\d\d:\d\d:\d\d|\b(\d+(\.\d+)?(ms|s|m|h|d))+\b|\b[\d.]+ MB\b", "#", text.strip())
+    """Blur times (tomorrow's with their date), durations, sizes, and the widths of columns that follow from them."""
+    blurred = re.sub(
+        r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d|\b(\d+(\.\d+)?(ms|s|m|h|d))+\b|\b[\d.]+ MB\b", "#", text.strip()
+    )
     return re.sub(r"  +", "  ", blurred)
 
 

@@ -26,7 +26,7 @@ def test_a_job_whose_worker_dies_each_time_runs_out_of_attempts(yard):
     job = yard.enqueue("Killer")
     for name in ("first", "second"):
         worker = yard.worker(name)
-        yard.until(worker, lambda: len(worker.slots.busy) == 1)
+        yard.until(worker, lambda worker=worker: len(worker.slots.busy) == 1)
         _die(yard, worker)
 
     last = yard.worker("last")
@@ -40,7 +40,7 @@ def test_when_the_hands_are_killed_their_jobs_are_ended_and_settled_as_lost(yard
     yard.define('[jobs]\nOnce = { shell = "test -e seen || { touch seen; sleep 977; }", backoff = "1ms" }')
     job = yard.enqueue("Once")
     worker = yard.worker()
-    yard.until(worker, lambda: (yard.folder / "seen").exists())
+    yard.until(worker, (yard.folder / "seen").exists)
 
     os.kill(worker.hands.pid, signal.SIGKILL)
     yard.until_finished(worker, job)
