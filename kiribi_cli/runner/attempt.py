@@ -158,10 +158,16 @@ class Attempt:
         if self.base.result == "file" and not self.base.python:
             env["KIRIBI_RESULT_FILE"] = self.path("result")
         env["KIRIBI_PAYLOAD_FILE"] = shared_null
-        if self.payload is not None or self.folder_is_own:
+        if self._has_payload_file():
             env["KIRIBI_PAYLOAD_FILE"] = self.path("payload")
             self._write_payload()
         return env
+
+    def _has_payload_file(self) -> bool:
+        # A child keeps the payload of its callable in memory and offers it under a path of its own: a file on disk,
+        # made and removed, costs more than all the rest of a short callable.
+        in_memory = self.base.python and self.payload is not None
+        return not in_memory and (self.payload is not None or self.folder_is_own)
 
     @property
     def folder_is_own(self) -> bool:
@@ -170,7 +176,7 @@ class Attempt:
 
     def clean_up(self) -> None:
         """Remove its files."""
-        if self.payload is not None or self.folder_is_own:
+        if self._has_payload_file():
             remove(self.path("payload"))
         remove(self.path("progress"))
         remove(self.path("packet" if self.base.python else "result"))

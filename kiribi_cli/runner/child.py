@@ -42,6 +42,8 @@ class Harness:
         self.null = os.open(os.devnull, os.O_RDWR)
         self.out = _away(1, keep=True)
         self.err = _away(2, keep=True)
+        self.payload = _away(os.open(os.devnull, os.O_RDONLY))
+        self.payload_path = "/proc/%d/fd/%d" % (self.pid, self.payload)
         self.cwd = os.getcwd()
         self.umask = os.umask(0)
         os.umask(self.umask)
@@ -81,9 +83,14 @@ class Harness:
                 return
             self.run(*job)
 
-    def run(self, attempt: int, target: str, payload: str | None, env: dict[str, str], result_max: int) -> None:
-        """Run one job and answer it."""
+    def run(self, attempt: int, target: str, payload: str | None, env: dict[str, str], *rules: Any) -> None:
+        """Run one job and answer it. `rules`: most bytes of a result, and whether the payload stands on stdin."""
+        result_max, on_stdin = rules
+        if payload is not None:
+            env["KIRIBI_PAYLOAD_FILE"] = self.keep(payload)
         self.prepare(env)
+        if payload is not None and on_stdin:
+            self.give_stdin(payload)
         began_at = int(time.time() * 1000)
         began = time.monotonic()
         outcome, result, note = self.call(target, payload, result_max)
@@ -103,8 +110,6 @@ class Harness:
         """Call the function; give (outcome, result text or None, why a result was dropped or None)."""
         try:
             arguments: tuple[Any, ...] = () if payload is None else (json.loads(payload),)
-            if payload is not None:
-                self.give_stdin(payload)
             function = self.find(target)
             takes_names = bool(arguments) and isinstance(arguments[0], dict)
             value = function(**arguments[0]) if takes_names else function(*arguments)
@@ -198,18 +203,17 @@ class Harness:
         self.set = env
         self.seen = dict(getattr(os.environ, "_data", None) or {}) or None
 
-    def give_stdin(self, payload: str) -> None:
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("payload")
-        else:
-            import tempfile
+    def keep(self, payload: str) -> str:
+        """Keep the payload in a file in memory, a new one for each job, and give the path under which it is found."""
+        fd = _in_memory(payload)
+        # The same number each time: what it named before is gone with its job.
+        os.dup2(fd, self.payload, inheritable=False)
+        os.close(fd)
+        return self.payload_path
 
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
-        data = payload.encode("utf-8", "surrogatepass") + b"\n"
-        while data:
-            data = data[os.write(fd, data) :]
-        os.lseek(fd, 0, os.SEEK_SET)
+    def give_stdin(self, payload: str) -> None:
+        """Let the job read its payload, with a newline, from descriptor 0."""
+        fd = _in_memory(payload + "\n")
         os.dup2(fd, 0)
         os.close(fd)
         sys.stdin = _stdin()
@@ -227,6 +231,22 @@ class Harness:
         data = len(data).to_bytes(4, "big") + data
         while data:
             data = data[os.write(self.answers, data) :]
+
+
+def _in_memory(text: str) -> int:
+    """Give a descriptor at the start of a file that holds the text and has no name."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("payload")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    data = text.encode("utf-8", "surrogatepass")
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _text_stream(fd: int) -> io.TextIOWrapper:

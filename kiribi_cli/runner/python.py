@@ -238,7 +238,8 @@ class Pool:
         if attempt.timeout_ms is not None:
             env["KIRIBI_DEADLINE"] = rfc3339(now_ms() + attempt.timeout_ms)
         base = attempt.base
-        packet = dumps([attempt.id, base.python, attempt.payload, env, base.result_max]).encode("ascii")
+        words = [attempt.id, base.python, attempt.payload, env, base.result_max, attempt.stdin == "payload"]
+        packet = dumps(words).encode("ascii")
         if len(packet) > _INLINE:
             packet = _write_packet(attempt, packet)
         child.jobs.send(packet)

@@ -202,6 +202,22 @@ def test_stdin_is_the_payload(bench, call, target):
     assert json.loads(without.result) == ""
 
 
+def test_the_payload_is_also_in_a_file_byte_for_byte_and_stdin_can_be_none(bench, call):
+    bench.module(
+        "files",
+        "import os, subprocess, sys\n"
+        "def doors(**_):\n"
+        "    path = os.environ['KIRIBI_PAYLOAD_FILE']\n"
+        "    return [open(path).read(), subprocess.check_output(['cat', path], text=True), sys.stdin.read()]\n",
+    )
+
+    both = call("files:doors", work={"payload": '{"a":  1}'})
+    none = call("files:doors", work={"payload": '{"a":  1}'}, stdin="none")
+
+    assert json.loads(both.result) == ['{"a":  1}', '{"a":  1}', '{"a":  1}\n']
+    assert json.loads(none.result) == ['{"a":  1}', '{"a":  1}', ""]
+
+
 def test_a_child_is_used_again_and_dropped_after_reuse_jobs(tmp_path, make_bench, eventually):
     (tmp_path / "one").mkdir()
     bench = make_bench(tmp_path / "one", slots=1)
