@@ -25,12 +25,16 @@ class Code(Enum):
 class KiribiError(Exception):
     """What a person can mend: one sentence saying what and where, one hint saying what to type next.
 
-    `details` are further lines, shown indented between the two (all problems at once).
+    `details` are further lines, shown indented between the two (all problems at once). `final`: trying the same
+    again cannot help, so that a worker stops instead.
     """
 
-    def __init__(self, code: Code, message: str, *, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, code: Code, message: str, *, hint: str | None = None, details: tuple[str, ...] = (), final: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
         self.details = details
+        self.final = final

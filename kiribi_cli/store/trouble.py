@@ -73,6 +73,7 @@ def replaced(path: str) -> KiribiError:
     return _store(
         f"the database {path} was deleted or replaced while it was open; nothing more is written to it",
         "start again what was running",
+        final=True,
     )
 
 
@@ -103,5 +104,5 @@ def unfit(connection: driver.Connection, path: str) -> KiribiError | None:
     return None
 
 
-def _store(message: str, hint: str) -> KiribiError:
-    return KiribiError(Code.STORE, message, hint=hint)
+def _store(message: str, hint: str, *, final: bool = False) -> KiribiError:
+    return KiribiError(Code.STORE, message, hint=hint, final=final)

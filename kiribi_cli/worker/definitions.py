@@ -21,6 +21,8 @@ class Definitions:
     config: Config
     read: Callable[[], Config] | None = None
     error: str | None = None
+    # The zone of this machine, for a file that names none.
+    machine_zone: str = "UTC"
     # Every file that was looked at, as it was before it was read; after a failure, as it was then.
     _seen: dict[str, Stamp | None] = field(default_factory=dict)
     _known: dict[Any, tuple[Definition, Options]] = field(default_factory=dict)
@@ -31,6 +33,11 @@ class Definitions:
 
     def __post_init__(self) -> None:
         self._take()
+
+    @property
+    def timezone(self) -> str:
+        """The zone in which jobs are told times."""
+        return self.config.timezone or self.machine_zone
 
     def changed(self) -> bool:
         """Whether a file differs from what was read last, broken or not."""

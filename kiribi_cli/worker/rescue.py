@@ -12,7 +12,7 @@ from select import select
 from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended
-from kiribi_cli.runner.hands import Hands, HandsLost, waiting
+from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Report, Started
 from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, pid_namespace, send
 from kiribi_cli.store.base import Claim, Held, Store
@@ -112,6 +112,7 @@ class Rescue:
             elif not dying.asked or now >= dying.kill_at:
                 self._signal(dying, left, kill=now >= dying.kill_at)
         finished = {claim.attempt_id for claim in done}
+        remove_files(self._run_dir, finished)
         self._dying = [dying for dying in self._dying if dying.held.claim.attempt_id not in finished]
         return done
 
@@ -135,6 +136,11 @@ class Rescue:
     def patience(self) -> float:
         """Seconds until `gone` should be asked again."""
         return PAUSE if self._dying else float("inf")
+
+    def forget(self, hands: Hands) -> None:
+        """These hands are dead as well."""
+        if hands in self.attached:
+            self.attached.remove(hands)
 
     def close(self) -> None:
         """Let go of adopted hands: what they run goes on, for the next worker."""

@@ -18,6 +18,7 @@ from kiribi_cli.store.liveness import Liveness
 from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.signals import Signals
+from kiribi_cli.worker.stopping import Limits
 from kiribi_cli.worker.worker import Setup, Worker
 
 
@@ -54,15 +55,14 @@ def enlist(
         logs_dir=str(private(database.logs)),
         run_dir=str(private(database.run)),
         sweep_argv=wish.sweep_argv,
-        timezone=machine_zone(),
         drain=wish.drain,
-        max_jobs=wish.max_jobs,
-        max_time_ms=wish.max_time_ms,
-        idle_exit_ms=wish.idle_exit_ms,
+        limits=Limits(wish.max_jobs, wish.max_time_ms, wish.idle_exit_ms),
         drain_timeout_ms=wish.drain_timeout_ms,
     )
     journal.by = identity.name
-    return Enlisted(store, Definitions(config, read), place_of(config, database), setup, journal)
+    return Enlisted(
+        store, Definitions(config, read, machine_zone=machine_zone()), place_of(config, database), setup, journal
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_a_worker_that_lost_its_claim_changes_nothing(yard):
     other = yard.worker("other", queues={"elsewhere": None})
 
     taken = yard.store.take_over(yard.store.held_by(worker.worker_id), by=other.worker_id, now=1)
-    yard.until(worker, lambda: not worker.slots.busy and not worker._settlements)
+    yard.until(worker, worker.flight.is_empty)
 
     assert len(taken) == 1
     assert yard.job(job).status is Status.RUNNING
