@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from typing import assert_never
 
 from kiribi_cli.core.definition import Definition
@@ -66,15 +67,17 @@ def running(started: Started, launch: Launch | None) -> Running:
         attempt_id=started.attempt_id,
         started_at=started.at_ms,
         pid=started.pid,
-        process=json.dumps([started.boot_id, started.pid_namespace, started.start_ticks]),
-        command=_command(launch) if launch else None,
+        # As json.dumps writes it; both names come from the kernel and hold nothing to escape.
+        process=f'["{started.boot_id}", "{started.pid_namespace}", {started.start_ticks}]',
+        command=_command(launch.argv) if launch else None,
         cwd=launch.base.cwd if launch else None,
     )
 
 
-def _command(launch: Launch) -> str:
-    argv = ["python", launch.base.python] if launch.base.python else launch.argv
-    return json.dumps(argv, ensure_ascii=True)
+@lru_cache(maxsize=1024)
+def _command(argv: tuple[str, ...]) -> str:
+    # ASCII: an argv that is not UTF-8 is kept as escaped halves of surrogate pairs.
+    return json.dumps(argv)
 
 
 def settlement(
