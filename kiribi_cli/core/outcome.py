@@ -70,7 +70,10 @@ Outcome = Exited | Signalled | Raised | Snoozed | TimedOut | NeverStarted | Work
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Resources of an attempt: CPU milliseconds, peak resident memory in bytes."""
+    """Resources of an attempt: CPU milliseconds, peak resident memory in bytes.
+
+    Memory of a command is never below the launcher's own (about 10 MB): Linux carries it over vfork and exec.
+    """
 
     cpu_user_ms: int = 0
     cpu_system_ms: int = 0
