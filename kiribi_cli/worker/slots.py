@@ -13,7 +13,7 @@ from kiribi_cli.store.base import Claim
 # than this many milliseconds' worth of work, or this many jobs.
 SHORT_MS = 20
 AHEAD_MS = 25
-AHEAD_MAX = 512
+AHEAD_MAX = 1024
 
 
 @dataclass(slots=True)
