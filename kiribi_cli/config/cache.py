@@ -179,10 +179,14 @@ def _write(place: str, body: bytes) -> None:
     try:
         os.fchmod(file, 0o600)
         os.write(file, _HEADER + _checksum(body) + body)
+        # Readers see the old cache or the new one, never half of one.
+        os.replace(fresh, place)
+    except OSError:
+        # A full disk: what lies about would be in the way of the next process with our number.
+        os.unlink(fresh)  # noqa: PTH108  (pathlib costs milliseconds)
+        raise
     finally:
         os.close(file)
-    # Readers see the old cache or the new one, never half of one.
-    os.replace(fresh, place)
 
 
 def _checksum(body: bytes) -> bytes:

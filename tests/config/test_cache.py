@@ -1,5 +1,6 @@
 """The cache is never stale: whatever is edited, however quickly, it is not used."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -179,6 +180,18 @@ def test_a_place_that_cannot_be_written_costs_nothing_but_time(path: Path) -> No
 
     assert not cache.save(read(path))
     assert cache.load(str(path)) is None
+
+
+@pytest.mark.usefixtures("later")
+def test_a_full_disk_leaves_no_draft_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = read(path)
+    monkeypatch.setattr(os, "write", full)
+
+    assert not cache.save(config)
+    assert not list(path.parent.glob(".kiribi/**/*.cache*"))
 
 
 def test_loading_loads_next_to_nothing(path: Path) -> None:
