@@ -261,7 +261,9 @@ def _away(fd: int, *, keep: bool = False) -> int:
     """Move a descriptor out of the way, not to be inherited."""
     import fcntl
 
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # 60, or the upper half of what little there may be open.
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60 if most < 0 or most > 120 else most // 2)
     if not keep:
         os.close(fd)
     return moved

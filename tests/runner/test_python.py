@@ -385,6 +385,11 @@ def test_limits_hold_in_a_child(bench, call):
     assert ended.result == "100"
 
 
+@pytest.mark.parametrize("few", [20, 60, 64, 80])
+def test_few_open_files_are_enough_for_a_callable(call, few):
+    assert call("work:nothing", limits=Limits(open_files=few)).outcome == Exited(0)
+
+
 def test_an_interpreter_that_cannot_run_it_never_starts_it(bench, call):
     (bench.folder / "old").write_text("#!/bin/sh\necho 'too old' >&2\nexit 3\n")
     (bench.folder / "old").chmod(0o755)
