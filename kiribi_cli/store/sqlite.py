@@ -152,6 +152,8 @@ class SqliteStore:
         return asked
 
     def changed(self) -> bool:
+        # An idle worker writes nothing for a long time, and would not learn that nobody finds its file any more.
+        self._db.check_identity()
         version = self._db.pragma("data_version")
         changed = bool(version != self._version)
         self._version = version

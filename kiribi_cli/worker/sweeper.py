@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 
 HOURLY_MS = 3_600_000
 
@@ -19,11 +20,12 @@ class Sweeper:
         self._process: subprocess.Popen[bytes] | None = None
 
     def step(self, now: int) -> None:
-        """Look once: `now` in milliseconds."""
-        if self._argv and not self.busy() and self._due(now):
-            self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-            )
+        """Look once: `now` in milliseconds. What cannot be done now (full disk, no more processes) is tried again."""
+        with suppress(OSError):
+            if self._argv and not self.busy() and self._due(now):
+                self._process = subprocess.Popen(
+                    self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+                )
 
     def busy(self) -> bool:
         """Whether a sweep of ours goes on."""
@@ -49,5 +51,7 @@ class Sweeper:
         return True
 
     def _touch(self, now: int) -> None:
+        # Somebody may have tidied the folder away under us.
+        os.makedirs(os.path.dirname(self._stamp), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  (as above)
         os.close(os.open(self._stamp, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         os.utime(self._stamp, ns=(now * 1_000_000, now * 1_000_000))

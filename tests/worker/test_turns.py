@@ -1,6 +1,9 @@
 """What a worker does in a turn: claim, run, settle, and be told."""
 
+import pytest
+
 from kiribi_cli.core.job import Status
+from kiribi_cli.errors import KiribiError
 
 
 def test_a_job_runs_and_its_end_is_recorded_with_all_there_is_to_know(yard):
@@ -208,3 +211,21 @@ def _lives(pid: int) -> bool:
 
     process = look(pid)
     return process is not None and process.state not in "ZX"
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_an_idle_worker_notices_that_its_database_is_not_there_any_more(yard, is_replaced):
+    yard.define('[worker]\nlease = "1h"')  # so it does not write soon
+    worker = yard.worker()
+    worker.step(0)
+    path = yard.folder / "kiribi.db"
+    away = path.rename(yard.folder / "away.db")
+    if is_replaced:
+        path.write_bytes(away.read_bytes())
+
+    with pytest.raises(KiribiError, match="deleted or replaced") as raised:
+        yard.until(worker, lambda: False)
+
+    path.unlink(missing_ok=True)
+    away.rename(path)
+    assert raised.value.final
