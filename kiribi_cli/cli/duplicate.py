@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kiribi_cli.cli import options
 from kiribi_cli.cli.wiring import DryRun, here
 
 
@@ -18,16 +19,14 @@ def duplicate(
     count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=10_000, help="So many of them.")] = 1,
     queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="Another queue.")] = None,
     priority: Annotated[int | None, typer.Option("--priority", metavar="N", help="Another priority.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A further tag.")] = None,
+    tag: options.Tags = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Another name (ad-hoc jobs).")] = None,
-    delay: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="Not before so long from now.")] = None,
-    when: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Not before this time.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
-    expires: Annotated[
-        str | None, typer.Option("--expires", metavar="T", help="Cancel if not started by then.")
-    ] = None,
-    backoff: Annotated[str | None, typer.Option("--backoff", metavar="B", help="10s, 10s..1h, or 10s,1m,5m.")] = None,
+    delay: options.In = None,
+    when: options.At = None,
+    max_attempts: options.MaxAttempts = None,
+    timeout: options.Timeout = None,
+    expires: options.Expires = None,
+    backoff: options.Backoff = None,
     unique: Annotated[str | None, typer.Option("--unique", metavar="KEY", help="A unique key of its own.")] = None,
     until: Annotated[
         str | None, typer.Option("--while", metavar="W", help="pending, unfinished or a duration.")

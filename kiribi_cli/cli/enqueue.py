@@ -4,41 +4,31 @@ from typing import Annotated
 
 import typer
 
+from kiribi_cli.cli import options
 from kiribi_cli.cli.wiring import DryRun, here
 
 
 def enqueue(
     ctx: typer.Context,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="JOB [KEY=VALUE]... | -- COMMAND [ARG]...", help="A definition and its payload, or a command."
-        ),
-    ] = None,
+    words: options.JobOrCommand = None,
     *,
-    payload: Annotated[
-        str | None, typer.Option("-p", "--payload", metavar="JSON", help="The payload: JSON, @FILE, or - (stdin).")
-    ] = None,
+    payload: options.Payload = None,
     queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="The queue.")] = None,
     priority: Annotated[
         int | None, typer.Option("--priority", metavar="N", help="Higher first, -1000 to 1000.")
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A further tag.")] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the command.")] = None,
-    delay: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="Not before so long from now.")] = None,
-    when: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Not before this time.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
-    expires: Annotated[
-        str | None, typer.Option("--expires", metavar="T", help="Cancel if not started by then.")
-    ] = None,
-    backoff: Annotated[str | None, typer.Option("--backoff", metavar="B", help="10s, 10s..1h, or 10s,1m,5m.")] = None,
+    tag: options.Tags = None,
+    name: options.Name = None,
+    delay: options.In = None,
+    when: options.At = None,
+    max_attempts: options.MaxAttempts = None,
+    timeout: options.Timeout = None,
+    expires: options.Expires = None,
+    backoff: options.Backoff = None,
     unique: Annotated[
         str | None, typer.Option("--unique", metavar="KEY", help="Only if no job with this key is there.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--while", metavar="W", help="Unique until: pending, unfinished or a duration.")
-    ] = None,
+    until: options.While = None,
     on_conflict: Annotated[
         str | None,
         typer.Option("--on-conflict", metavar="C", help="skip (print the id that is there) or error (exit 5)."),
@@ -46,7 +36,7 @@ def enqueue(
     env: Annotated[
         list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A variable for the command; stored.")
     ] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="The folder of the command.")] = None,
+    cwd: options.Cwd = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it completed.")] = False,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Wait and print its log; the id goes to stderr.")
@@ -67,7 +57,7 @@ def enqueue(
         str, typer.Option("--on-error", metavar="stop|skip", help="A bad line: stop there, or leave it out.")
     ] = "stop",
     from_line: Annotated[int, typer.Option("--from-line", metavar="N", min=1, help="Begin with this line.")] = 1,
-    mutex: Annotated[str | None, typer.Option("--mutex", hidden=True)] = None,
+    mutex: options.Mutex = None,
     after: Annotated[list[str] | None, typer.Option("--after", hidden=True)] = None,
     after_failure: Annotated[list[str] | None, typer.Option("--after-failure", hidden=True)] = None,
     after_finish: Annotated[list[str] | None, typer.Option("--after-finish", hidden=True)] = None,

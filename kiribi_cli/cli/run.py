@@ -4,51 +4,43 @@ from typing import Annotated
 
 import typer
 
+from kiribi_cli.cli import options
 from kiribi_cli.cli.wiring import here
 
 
 def run(
     ctx: typer.Context,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="JOB [KEY=VALUE]... | -- COMMAND [ARG]...", help="A definition and its payload, or a command."
-        ),
-    ] = None,
+    words: options.JobOrCommand = None,
     *,
-    payload: Annotated[
-        str | None, typer.Option("-p", "--payload", metavar="JSON", help="The payload: JSON, @FILE, or - (stdin).")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the command.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A further tag.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
+    payload: options.Payload = None,
+    name: options.Name = None,
+    tag: options.Tags = None,
+    max_attempts: options.MaxAttempts = None,
+    timeout: options.Timeout = None,
     kill_after: Annotated[
         str | None, typer.Option("--kill-after", metavar="T", help="From the stop signal to SIGKILL.")
     ] = None,
-    backoff: Annotated[str | None, typer.Option("--backoff", metavar="B", help="10s, 10s..1h, or 10s,1m,5m.")] = None,
+    backoff: options.Backoff = None,
     success_codes: Annotated[
         str | None, typer.Option("--success-codes", metavar="0,24", help="Exit codes that mean success.")
     ] = None,
     unique: Annotated[
         str | None, typer.Option("--unique", metavar="KEY", help="Only one job with this key at a time.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--while", metavar="W", help="Unique until: pending, unfinished or a duration.")
-    ] = None,
+    until: options.While = None,
     if_busy: Annotated[
         str, typer.Option("--if-busy", metavar="wait[:T]|skip|fail", help="The key is taken: wait, exit 0, or exit 75.")
     ] = "wait",
     env: Annotated[
         list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A further variable; stored.")
     ] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="The folder of the command.")] = None,
+    cwd: options.Cwd = None,
     quiet_on_success: Annotated[
         bool, typer.Option("--quiet-on-success", help="Print the output only if the job failed in the end.")
     ] = False,
     stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Pass stdin through; one attempt only.")] = False,
     no_record: Annotated[bool, typer.Option("--no-record", help="Leave no job behind.")] = False,
-    mutex: Annotated[str | None, typer.Option("--mutex", hidden=True)] = None,
+    mutex: options.Mutex = None,
     as_cron: Annotated[bool, typer.Option("--as-cron", hidden=True)] = False,
 ) -> int:
     """Run a job now, here, in the foreground, and exit with its code. Needs no worker; recorded like any job.
