@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PENDING_MAX = 65_536
 # A pipe that can be written to at all takes so much without blocking.
 _CHUNK = 4096
-_KNOCK = 1.0
+_KNOCK = 0.2
 
 
 class Door:

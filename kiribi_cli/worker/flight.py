@@ -45,6 +45,8 @@ class Flight:
         self._definitions = definitions
         self._place = place
         self._journal = journal
+        # Ends of adoptable attempts that have been stored: their hands need not keep them any longer.
+        self.stored: list[int] = []
         self._began: dict[int, Running] = {}
         self._progress: dict[int, str] = {}
         self._began_since = 0.0
@@ -80,6 +82,9 @@ class Flight:
                     self.slots.note_duration(report.duration_ms)
                     self.ended_at = clock.monotonic()
                     self._settle(busy, report, now)
+                else:
+                    # Not ours any more: settled as lost, so its hands need not keep it.
+                    self.stored.append(attempt_id)
             case _:
                 assert_never(report)
 
@@ -119,6 +124,10 @@ class Flight:
         began = running(busy.started, busy.launch) if busy.started else None
         pid, process = (began.pid, began.process) if began else (None, None)
         return Held(busy.claim, pid, process, clock.now_ms(), self._worker_id)
+
+    def needs(self, hands: Hands) -> bool:
+        """Whether these hands run something, or may have to tell an end once more that is not stored yet."""
+        return bool(self._settlements) or any(busy.hands is hands for busy in self.slots.busy.values())
 
     # -- what is written
 
@@ -174,7 +183,7 @@ class Flight:
         settled = [one for one in self._settlements if one.claim.attempt_id not in refused]
         self.failed_for_good = self.failed_for_good or any(isinstance(one.decision, Fail) for one in settled)
         self._journal.settled(settled, now)
-        self.stored = [
+        self.stored += [
             one.claim.attempt_id
             for one in self._settlements
             if self._definitions.rules(one.claim).on_worker_death == "adopt"
@@ -183,9 +192,6 @@ class Flight:
         self._began = {}
         self._progress = {}
         self._returned = []
-
-    # Ends of adoptable attempts that the last transaction stored: their hands need not keep them any longer.
-    stored: Sequence[int] = ()
 
     def _start(self, claims: Sequence[Claim], now: int, hands: Hands) -> None:
         launches: list[Launch] = []

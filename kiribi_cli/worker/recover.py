@@ -29,7 +29,7 @@ def recover(
 
     `worker_id` is a registered worker of our own: rescue is a claim.
     """
-    rescue = Rescue(store, worker_id, _all_killed(definitions), run_dir=run_dir, db_path=db_path)
+    rescue = Rescue(store, worker_id, _all_killed(definitions), run_dir=run_dir, db_path=db_path, adopts=False)
     rescue.look()
     settled: list[Settlement] = []
     while rescue.busy():

@@ -6,6 +6,7 @@ given up while a process of it lives on this host.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from select import select
 
@@ -14,7 +15,7 @@ from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended
 from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Report, Started
-from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, pid_namespace, send
+from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, look, pid_namespace, send
 from kiribi_cli.store.base import Claim, Held, Store
 
 # Between two looks at what is still dying.
@@ -46,7 +47,9 @@ class Adopted:
 class Rescue:
     """Look for dead workers and see to the end of what they held, without ever blocking for long."""
 
-    def __init__(self, store: Store, worker_id: int, rules_of: RulesOf, *, run_dir: str, db_path: str | None) -> None:
+    def __init__(
+        self, store: Store, worker_id: int, rules_of: RulesOf, *, run_dir: str, db_path: str | None, adopts: bool = True
+    ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._rules_of = rules_of
@@ -54,35 +57,43 @@ class Rescue:
         self._db_path = db_path
         self._dying: list[Dying] = []
         self.attached: list[Hands] = []
+        # What attached hands said of attempts that we have not taken over: their worker may be the next one found dead.
+        self._said: dict[int, tuple[Hands, list[Report]]] = {}
+        self._to_greet = adopts
 
     def look(self) -> list[Adopted]:
         """Take over what dead workers held; gives what is to be adopted, keeps the rest until it is gone."""
         adopted: list[Adopted] = []
-        for dead in self._store.dead_workers():
+        dead_workers = self._store.dead_workers()
+        for dead in dead_workers:
             held = self._store.held_by(dead.id)
             if held:
                 adopted += self._take_over(held)
             # Deregistered last: if we die in between, the next one finds it again.
             self._store.deregister(dead.id, now=clock.now_ms(), lost=True)
+        if not dead_workers:
+            self._let_go()
+        if self._to_greet:
+            self._greet(path for path in waiting(self._run_dir) if not self._has_brain(path))
         return adopted
 
     def _take_over(self, held: Sequence[Held]) -> list[Adopted]:
-        early = self._greet() if any(self._rules_of(one.claim).on_worker_death == "adopt" for one in held) else {}
+        if any(self._rules_of(one.claim).on_worker_death == "adopt" for one in held):
+            self._greet(waiting(self._run_dir))
         claims = {
             claim.attempt_id: claim for claim in self._store.take_over(held, by=self._worker_id, now=clock.now_ms())
         }
-        mine = [one for one in held if one.claim.attempt_id in claims]
-        self.lose([one for one in mine if one.claim.attempt_id not in early])
-        return [
-            Adopted(claims[attempt_id], hands, reports)
-            for attempt_id, (hands, reports) in early.items()
-            if attempt_id in claims
-        ]
+        early = {attempt_id: self._said.pop(attempt_id) for attempt_id in claims if attempt_id in self._said}
+        self.lose([one for one in held if one.claim.attempt_id in claims and one.claim.attempt_id not in early])
+        return [Adopted(claims[attempt_id], hands, reports) for attempt_id, (hands, reports) in early.items()]
 
-    def _greet(self) -> dict[int, tuple[Hands, list[Report]]]:
-        """Attach to every launcher without a brain; gives by attempt who runs it and what is said of it so far."""
-        said: dict[int, tuple[Hands, list[Report]]] = {}
-        for path in waiting(self._run_dir):
+    def _greet(self, paths: Iterable[str]) -> None:
+        """Attach to the launchers without a brain among these, and keep what they say."""
+        self._to_greet = False
+        known = {hands.path for hands in self.attached}
+        for path in paths:
+            if path in known:
+                continue
             try:
                 hands = Hands.attach(path)
             except HandsLost:
@@ -90,8 +101,31 @@ class Rescue:
             self.attached.append(hands)
             for report in _greeting(hands):
                 if isinstance(report, Started | Ended):
-                    said.setdefault(report.attempt_id, (hands, []))[1].append(report)
-        return said
+                    self._said.setdefault(report.attempt_id, (hands, []))[1].append(report)
+
+    def _has_brain(self, path: str) -> bool:
+        """Whether these hands are the child of a living worker: then there is no need to knock and wait."""
+        hands = look(int(path.rpartition("-")[2].partition(".")[0]))
+        return hands is not None and hands.parent in {worker.pid for worker in self._store.workers()}
+
+    def sift(self, reports: Iterable[Report]) -> list[Report]:
+        """Give what is about attempts in flight; the rest is kept for when their worker is found dead."""
+        mine: list[Report] = []
+        for report in reports:
+            said = self._said.get(report.attempt_id)
+            if said is None:
+                mine.append(report)
+            elif isinstance(report, Started | Ended):
+                said[1].append(report)
+        return mine
+
+    def _let_go(self) -> None:
+        """Nobody is dead, so nobody waits for these ends: they were settled before their hands could say them."""
+        over = [one for one, (_, said) in self._said.items() if any(isinstance(report, Ended) for report in said)]
+        for attempt_id in over:
+            hands, _ = self._said.pop(attempt_id)
+            with suppress(HandsLost):
+                hands.settled([attempt_id])
 
     def lose(self, held: Iterable[Held]) -> None:
         """See to the end of attempts that are ours and have no hands any more; `gone` gives them back."""
@@ -137,10 +171,15 @@ class Rescue:
         """Seconds until `gone` should be asked again."""
         return PAUSE if self._dying else float("inf")
 
+    def waits_for(self, hands: Hands) -> bool:
+        """Whether what they said may still be asked for."""
+        return any(said[0] is hands for said in self._said.values())
+
     def forget(self, hands: Hands) -> None:
-        """These hands are dead as well."""
+        """These hands are dead as well, or have nothing left to do."""
         if hands in self.attached:
             self.attached.remove(hands)
+        self._said = {attempt_id: said for attempt_id, said in self._said.items() if said[0] is not hands}
 
     def close(self) -> None:
         """Let go of adopted hands: what they run goes on, for the next worker."""

@@ -175,7 +175,7 @@ class Worker:
 
     def _take_reports(self, hands: Hands) -> None:
         try:
-            self.flight.note(hands.reports())
+            self.flight.note(self.rescue.sift(hands.reports()))
         except HandsLost:
             self._hands_lost(hands)
 
@@ -214,9 +214,11 @@ class Worker:
 
     def _adopt(self) -> None:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""
-        for one in self.rescue.look():
-            if one.hands not in self.wake:
-                self.wake.add(one.hands)
+        adopted = self.rescue.look()
+        for hands in self.rescue.attached:
+            if hands not in self.wake:
+                self.wake.add(hands)
+        for one in adopted:
             self.slots.add(Busy(one.claim, *self.definitions.of(one.claim), None, one.hands))
             self.journal.say(clock.now_ms(), f"job {one.claim.job_id} goes on here: its worker died")
             self.flight.note(one.early)
@@ -227,7 +229,16 @@ class Worker:
             for hands in (self.hands, *self.rescue.attached):
                 with suppress(HandsLost):
                     hands.settled(self.flight.stored)
-            self.flight.stored = ()
+            self.flight.stored = []
+        self._let_go_of_idle()
+
+    def _let_go_of_idle(self) -> None:
+        """Hands of dead workers end as soon as nothing of theirs is left."""
+        for hands in list(self.rescue.attached):
+            if not self.flight.needs(hands) and not self.rescue.waits_for(hands):
+                self.wake.remove(hands)
+                self.rescue.forget(hands)
+                hands.close()
 
     def _want(self) -> Want | None:
         """What can be claimed now; None when this worker takes nothing."""

@@ -4,6 +4,7 @@ import os
 import signal
 
 from kiribi_cli.core.job import Status
+from kiribi_cli.runner.process import look
 
 
 def test_what_a_dead_worker_held_is_ended_and_run_again(yard):
@@ -66,6 +67,49 @@ max_attempts = 1
 
     (attempt,) = yard.store.attempts(job)
     assert (attempt.outcome, attempt.exit_code, attempt.log_bytes) == ("failed", 42, len("all done\n"))
+
+
+def test_the_jobs_of_two_workers_that_die_at_once_are_both_adopted(yard):
+    yard.define("""[jobs.Tough]
+shell = 'while test ! -e go; do sleep 0.01; done; exit 42'
+on_worker_death = "adopt"
+max_attempts = 1
+""")
+    jobs = [yard.enqueue("Tough"), yard.enqueue("Tough")]
+    workers = [yard.worker("first", slots=1), yard.worker("second", slots=1)]
+    for worker in workers:
+        yard.until(worker, lambda worker=worker: any(busy.started for busy in worker.slots.busy.values()))
+
+    for worker in workers:
+        _die(yard, worker)
+    third = yard.worker("third")
+    yard.until(third, lambda: len(third.slots.busy) == 2)
+    (yard.folder / "go").touch()
+    yard.until_finished(third, *jobs)
+
+    assert [yard.store.attempts(job)[0].exit_code for job in jobs] == [42, 42]
+
+
+def test_hands_that_were_adopted_end_when_nothing_of_theirs_is_left(yard, eventually):
+    yard.define("""[jobs]
+Short = { command = ["true"], on_worker_death = "adopt" }
+Long = { shell = "while test ! -e go; do sleep 0.01; done", on_worker_death = "adopt" }
+""")
+    short, long = yard.enqueue("Short"), yard.enqueue("Long")
+    first = yard.worker("first")
+    first.hands.settled = lambda _ids: None  # killed before it could say that an end is stored
+    yard.until_finished(first, short)
+    yard.until(first, lambda: any(busy.started for busy in first.slots.busy.values()))
+
+    _die(yard, first)
+    second = yard.worker("second")
+    yard.until(second, lambda: second.slots.busy)
+    (yard.folder / "go").touch()
+    yard.until_finished(second, long)
+    yard.until(second, lambda: not second.rescue.attached)
+
+    assert eventually(lambda: (left := look(first.hands.pid)) is None or left.state == "Z")
+    assert len(yard.store.attempts(long)) == 1
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing(yard):
