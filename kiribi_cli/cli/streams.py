@@ -16,7 +16,8 @@ def guard() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            # For what we start as well: in a launcher without a descriptor 1, a pipe of a job would become it.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003  (positional only)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             # Undecodable names and symbols that an ASCII terminal lacks become \u....: ugly but true.

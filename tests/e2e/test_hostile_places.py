@@ -277,6 +277,12 @@ def test_closed_descriptors_are_survived(one_job, command, closed):
     assert done.returncode in ({3} if command == "show 99" else {0, 1}), done.stderr
 
 
+def test_a_run_whose_stdout_is_closed_ends_with_its_job(one_job):
+    done = shell(one_job, "timeout -s KILL 20 kiribi run -- sh -c 'echo lost; exit 3' >&-")
+
+    assert done.returncode == 3, done.stderr
+
+
 def test_an_enqueue_whose_output_is_closed_stores_its_job(one_job):
     shell(one_job, "kiribi enqueue Any >&-")
 
