@@ -23,6 +23,8 @@ def help_(
         kiribi help statuses
         kiribi help exit-codes
     """
+    from shutil import get_terminal_size
+
     from kiribi_cli.cli.prose import plain
 
     at = here(ctx)
@@ -32,7 +34,7 @@ def help_(
         at.out.note("kiribi help TOPIC; kiribi COMMAND --help")
         return 0
     if (TOPICS / f"{topic}.md") in TOPICS.glob("*.md"):
-        at.out.line(plain((TOPICS / f"{topic}.md").read_text("utf-8")))
+        at.out.line(plain((TOPICS / f"{topic}.md").read_text("utf-8"), min(100, get_terminal_size((100, 24)).columns)))
         return 0
     return _of_command(ctx, topic)
 

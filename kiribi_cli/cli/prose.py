@@ -8,7 +8,7 @@ _CODE = re.compile(r"`([^`]*)`")
 
 
 def plain(markdown: str, width: int = 100) -> str:
-    """Write headings in capitals, tables in columns, code blocks indented; everything else as it stands.
+    """Write headings in capitals, tables in columns, code blocks indented, paragraphs folded at `width`.
 
     >>> print(plain("# Title\\n\\n| a | b |\\n|---|---|\\n| `x` | one |\\n| yy | two |\\n"))
     TITLE
@@ -25,7 +25,7 @@ def plain(markdown: str, width: int = 100) -> str:
         elif kind == "table":
             blocks += _columns(texts, width)
         else:
-            blocks += [_plain_line(line) for line in texts]
+            blocks += _prose(texts, width)
     return "\n".join(blocks).strip("\n")
 
 
@@ -38,10 +38,27 @@ def _marked(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield "code" if inside else "table" if line.startswith("|") else "text", line
 
 
-def _plain_line(line: str) -> str:
-    if line.startswith("#"):
-        return line.lstrip("# ").upper()
-    return _CODE.sub(r"\1", line)
+def _prose(lines: Iterable[str], width: int) -> Iterator[str]:
+    from textwrap import wrap
+
+    for text in _paragraphs(lines):
+        plain_text = text.lstrip("# ").upper() if text.startswith("#") else _CODE.sub(r"\1", text)
+        hang = "  " if text.startswith("- ") else ""
+        yield from wrap(plain_text, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [
+            ""
+        ]
+
+
+def _paragraphs(lines: Iterable[str]) -> list[str]:
+    # A heading, an empty line and each item of a list begin anew; other lines go on with what stands above them.
+    found: list[str] = []
+    for line in lines:
+        begins = not line or line.startswith(("#", "- "))
+        if begins or not found or not found[-1] or found[-1].startswith("#"):
+            found.append(line)
+        else:
+            found[-1] += f" {line.strip()}"
+    return found
 
 
 def _columns(lines: list[str], width: int) -> list[str]:

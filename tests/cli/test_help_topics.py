@@ -19,6 +19,13 @@ def rows(topic, heading):
     return [row for row in cells[1:] if not set("".join(row)) <= {"-"}]
 
 
+def test_no_line_of_a_topic_is_cut_within_a_word_on_a_wide_terminal(desk):
+    for topic in topics():
+        prose = [line for line in desk("help", topic).out.splitlines() if not line.startswith(" ")]
+
+        assert max(map(len, prose)) <= 100, topic
+
+
 def test_the_statuses_topic_lists_exactly_the_legal_moves():
     listed = {row[0]: tuple(row[1].split(", ")) for row in rows("statuses", "Legal moves")}
 
