@@ -231,11 +231,10 @@ def _unknown(word: str, known: Iterable[str], path: str) -> str:
 
 
 def _say_version() -> int:
-    import sys
-
     from kiribi_cli import __version__
+    from kiribi_cli.cli.output import stdout
 
-    sys.stdout.write(f"kiribi {__version__}\n")
+    stdout().write(f"kiribi {__version__}\n")
     return 0
 
 

@@ -55,9 +55,10 @@ def ls(
         at.out.document({"count": number}) if at.out.as_json else at.out.line(str(number))
         return int(exit_status and not number)
     if watch:
-        from kiribi_cli.cli.watch import watching
+        from kiribi_cli.cli.watch import rows_that_fit, watching
 
-        return watching(at, lambda: _show(at, which, sort, limit, talk=False))
+        # The newest rows stay in sight; what scrolls away is nothing that can be watched.
+        return watching(at, lambda: _show(at, which, sort, min(limit or SCREENFUL, rows_that_fit()), talk=False))
     shown = _show(at, which, sort, limit, talk=True)
     return int(exit_status and not shown)
 

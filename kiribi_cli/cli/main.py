@@ -62,6 +62,10 @@ COMMANDS = {
 ALIASES = {"list": "ls", "log": "logs", "tail": "logs", "delete": "rm", "dup": "duplicate"}
 
 
+# `run` exits as its job does; this one says that kiribi itself refused or failed.
+RUN_REFUSED = 125
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     from kiribi_cli.cli import streams
@@ -81,15 +85,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: list[str]) -> int:
     from kiribi_cli.cli.command import Group
 
+    given = tuple(args)  # parsing eats the list
     group = Group(COMMANDS, aliases=ALIASES, text=TEXT)
     with group.make_context("kiribi", args) as ctx:
         try:
             code = group.invoke(ctx)
+        except Exception as error:  # noqa: BLE001  (what is not a refusal of `run` is raised again)
+            code = _refused_run(error, ctx.invoked_subcommand, given)
         finally:
             from kiribi_cli.cli.wiring import at_the_end
 
             at_the_end(ctx.meta)
         return code if isinstance(code, int) else 0
+
+
+def _refused_run(error: Exception, command: str | None, args: Sequence[str]) -> int:
+    from typer._click.exceptions import ClickException
+
+    from kiribi_cli.cli.failure import exit_code
+    from kiribi_cli.errors import KiribiError
+
+    if command != "run" or not isinstance(error, KiribiError | ClickException):
+        raise error
+    exit_code(error, args)
+    return RUN_REFUSED
 
 
 def _without_tail(args: list[str]) -> list[str]:

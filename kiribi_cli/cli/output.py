@@ -114,7 +114,7 @@ class Out:
         """Write bytes of the answer."""
         if self.silent:
             return
-        stream = _stdout()
+        stream = stdout()
         stream.flush()
         stream.buffer.write(data)
         stream.buffer.flush()
@@ -219,7 +219,7 @@ class Out:
     def _write(self, pieces: Iterable[str]) -> None:
         if self.silent:
             return
-        stream = _stdout()
+        stream = stdout()
         for piece in pieces:
             stream.write(piece)
         stream.flush()
@@ -278,7 +278,8 @@ def _width() -> int:
     return get_terminal_size((80, 24)).columns
 
 
-def _stdout() -> Any:
+def stdout() -> Any:
+    """Give the stream for the answer; raises FAILED if the caller has closed it."""
     if sys.stdout is None:
         raise KiribiError(Code.FAILED, "stdout is closed, the answer has nowhere to go", hint="-s asks for no answer")
     return sys.stdout

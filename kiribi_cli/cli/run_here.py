@@ -31,7 +31,6 @@ from kiribi_cli.worker.signals import Signals
 if TYPE_CHECKING:
     from kiribi_cli.store.sqlite import SqliteStore
 
-REFUSED = 125
 BUSY = 75
 # Between two looks at a key that another job holds.
 POLL_S = 0.2
@@ -52,17 +51,7 @@ class Wishes:
 
 
 def run_here(at: Here, request: Request, wishes: Wishes) -> int:
-    """Run it; the exit code is the job's, 125 for whatever kiribi itself refuses or fails at."""
-    from kiribi_cli.cli.failure import report
-
-    try:
-        return _run(at, request, wishes)
-    except KiribiError as error:
-        report(error, sys.argv)
-        return REFUSED
-
-
-def _run(at: Here, request: Request, wishes: Wishes) -> int:
+    """Run it; the exit code is the job's. Raises KiribiError for what kiribi itself refuses or fails at."""
     busy = _read_if_busy(at, wishes.if_busy)
     row = _row(at, request, wishes)
     definition = _definition(at, row, request)

@@ -229,6 +229,22 @@ def test_a_terminal_that_knows_only_ascii_is_no_error(history, words):
     assert done.stdout.isascii()
 
 
+def test_the_version_with_a_closed_stdout_is_a_clear_error(history):
+    words = " ".join(kiribi_argv("--version"))
+    done = subprocess.run(["/bin/sh", "-c", f"{words} >&-"], stderr=subprocess.PIPE, text=True, cwd=history.folder)
+
+    assert done.returncode == 1
+    assert "stdout is closed" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "--no-such", "--", "true"], ["run", "--mutex", "a", "--", "true"]])
+def test_run_refuses_a_bad_option_with_a_code_that_no_job_gives(desk, words):
+    answer = desk("--json", *words)
+
+    assert answer.code == 125
+    assert json.loads(answer.err)["error"]["code"] == "usage"
+
+
 def test_a_name_cannot_send_escape_sequences_to_a_terminal(history):
     history.enqueue("evil\x1b]0;owned\x07\x1b[2J", adhoc=1)
     shown = on_a_terminal(history, "ls")
@@ -251,6 +267,23 @@ def test_a_log_on_a_terminal_has_colours_and_nothing_else(history):
 def test_a_terminal_gets_the_table_and_its_json_is_indented(history):
     assert on_a_terminal(history, "ls", "--color", "never").splitlines()[0].split()[:3] == ["ID", "JOB", "STATUS"]
     assert '\r\n  "id": 1,' in on_a_terminal(history, "show", "1", "--json")
+
+
+def test_watching_shows_what_fits_the_screen_and_opens_no_pager(history, monkeypatch):
+    monkeypatch.setattr("kiribi_cli.cli.pager.through_pager", lambda *_: pytest.fail("a pager waits for a key"))
+    monkeypatch.setattr("kiribi_cli.cli.output.Out.tty", True)
+    monkeypatch.setenv("LINES", "4")
+    rounds = iter((None, None))
+
+    def enough(_seconds):
+        if next(rounds, "over"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("kiribi_cli.clock.sleep", enough)
+    answer = history("ls", "--watch", "--table")
+
+    assert answer.code == 130
+    assert [len(screen.splitlines()) for screen in answer.out.split("\x1b[H\x1b[J")[1:]] == [3, 3, 3]
 
 
 def on_a_terminal(desk, *words):
