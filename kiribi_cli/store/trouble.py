@@ -28,7 +28,9 @@ def explain(error: driver.Error, path: str) -> KiribiError | None:
             return _store(f"reading or writing the database {path} failed ({name})", "kiribi doctor looks at the disk")
         case 11:
             return _store(
-                f"the database {path} is damaged", "kiribi db verify says where; kiribi db backup keeps a copy"
+                f"the database {path} is damaged",
+                "kiribi db verify says where; kiribi db backup keeps a copy",
+                final=True,
             )
         case 13:
             return _store(
@@ -37,7 +39,9 @@ def explain(error: driver.Error, path: str) -> KiribiError | None:
         case 14:
             return _cannot_open(path)
         case 26:
-            return _store(f"{path} is not a database of kiribi: it is not an SQLite file", "another one: --db PATH")
+            return _store(
+                f"{path} is not a database of kiribi: it is not an SQLite file", "another one: --db PATH", final=True
+            )
         case 1 if "no such table" in str(error) or "no such column" in str(error):
             return foreign(path)
         case _:

@@ -219,3 +219,20 @@ def test_stop_ends_every_worker(kiribi, started):
 
 def _children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_worker_whose_database_is_damaged_under_it_stops_with_its_jobs_and_says_so(kiribi, eventually, started):
+    with (kiribi.folder / "said").open("wb") as said:
+        worker = kiribi.worker(stderr=said)
+    kiribi.ok("enqueue", "Long")
+    (job,) = started(1)
+
+    for path in (kiribi.folder / ".kiribi").glob("kiribi.db*"):
+        if not path.name.endswith("-shm"):
+            with path.open("r+b") as file:
+                file.seek(32 if path.name.endswith("-wal") else 4096)
+                file.write(b"\xaa" * (path.stat().st_size - file.tell()))
+
+    assert worker.wait(60) == 7
+    assert "is damaged" in (kiribi.folder / "said").read_text()
+    eventually(lambda: not lives(job))
