@@ -13,14 +13,21 @@ def table(
     width: int,
 ) -> Iterator[str]:  # fmt: skip
     """Lay out cells (sanitised already) in columns; the growing one is cut to fit `width`. Yields lines."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold" if colour else "", show_edge=False)
-    for column in columns:
+    # Only a growing column is cut: half a number is another number. What then is too wide, the terminal folds.
+    least = [
+        cell_len(column.head) if column.grow else max(map(cell_len, (column.head, *(cells[place] for cells in rows))))
+        for place, column in enumerate(columns)
+    ]
+    width = max(width, sum(least) + 2 * len(least))
+    for column, narrowest in zip(columns, least, strict=True):
         made.add_column(
-            Text(column.head), justify="right" if column.right else "left", no_wrap=True,
+            Text(column.head), justify="right" if column.right else "left", no_wrap=True, min_width=narrowest,
             overflow="ellipsis" if column.grow else "fold",
         )  # fmt: skip
     for cells, names in zip(rows, styles, strict=True):

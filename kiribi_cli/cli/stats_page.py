@@ -56,6 +56,7 @@ def stats_columns(out: Out, by: str, *, plain: bool) -> list[Column]:
                 "per_hour",
                 "PER HOUR",
                 cell=lambda row: "" if plain else sparkline(row["per_hour"], unicode=out.unicode),
+                grow=True,
             )
         )
     return columns

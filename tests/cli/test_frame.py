@@ -286,6 +286,15 @@ def test_watching_shows_what_fits_the_screen_and_opens_no_pager(history, monkeyp
     assert [len(screen.splitlines()) for screen in answer.out.split("\x1b[H\x1b[J")[1:]] == [3, 3, 3]
 
 
+def test_a_narrow_terminal_never_cuts_a_number_or_a_status(history, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = history("ls", "--table").out.splitlines()
+
+    assert lines[0].split()[:6] == ["ID", "JOB", "STATUS", "ATT", "CREATED", "TOOK"]
+    assert [line.split()[1] for line in lines[1:]] == ["Mailer", "Mailer", "Import", "Import", "Mailer"]
+    assert "completed  2/5" in lines[-1]
+
+
 def on_a_terminal(desk, *words):
     """Run with stdout and stderr on a terminal; return what it was sent."""
     leader, follower = pty.openpty()
