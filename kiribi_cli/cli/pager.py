@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ def through_pager(pieces: Iterable[str], plainly: Callable[[Iterable[str]], None
         plainly(chain(first, lines))
         return
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env={"LESS": "FRX", **os.environ})
+    # Ctrl-C is for the pager, as with git: ended before it, we would leave it alone with a terminal without echo.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with process.stdin or sys.stdout.buffer as pipe:
             for line in chain(first, lines):
@@ -27,6 +30,7 @@ def through_pager(pieces: Iterable[str], plainly: Callable[[Iterable[str]], None
         pass  # the reader has seen enough
     finally:
         process.wait()
+        signal.signal(signal.SIGINT, before)
 
 
 def _pager() -> list[str] | None:

@@ -12,6 +12,7 @@ import pytest
 from kiribi_cli.cli import main as tree
 from kiribi_cli.cli.command import Group
 from kiribi_cli.cli.main import COMMANDS
+from kiribi_cli.cli.pager import through_pager
 
 
 def every_command():
@@ -293,6 +294,18 @@ def test_a_narrow_terminal_never_cuts_a_number_or_a_status(history, monkeypatch)
     assert lines[0].split()[:6] == ["ID", "JOB", "STATUS", "ATT", "CREATED", "TOOK"]
     assert [line.split()[1] for line in lines[1:]] == ["Mailer", "Mailer", "Import", "Import", "Mailer"]
     assert "completed  2/5" in lines[-1]
+
+
+def test_ctrl_c_belongs_to_the_pager_while_it_shows(tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    monkeypatch.setenv("KIRIBI_PAGER", f"sh -c 'kill -INT $PPID; cat > {seen}'")
+    monkeypatch.setenv("LINES", "5")
+    try:
+        through_pager((f"{number}\n" for number in range(50)), lambda _: pytest.fail("shown without a pager"))
+    except KeyboardInterrupt:
+        pytest.fail("the pager was left alone with the terminal")
+
+    assert seen.read_text().splitlines()[-1] == "49"
 
 
 def on_a_terminal(desk, *words):
