@@ -164,6 +164,8 @@ class Foreground:
             now = clock.now_ms()
             settled = settlement(claim, ended, rules, options, now=now, dice=clock.dice(), began=began)
             self._ledger.settle(settled, now)
+            # Hands keep the end of an adoptable attempt, and live on with it, until somebody says that it is stored.
+            self._hands.settled([claim.attempt_id])
             self._attempts.append(claim.attempt_id)
             self._total_ms += ended.duration_ms
             again_at = _again_at(settled, now)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import eventually
+
 DEFINITIONS = """
 [worker]
 min_free = "1MB"
@@ -358,3 +360,17 @@ def _has_opened_the_database(pid: int) -> bool:
         return any("kiribi.db" in str(descriptor.readlink()) for descriptor in Path(f"/proc/{pid}/fd").iterdir())
     except FileNotFoundError:
         return False  # closed between the two looks
+
+
+def test_a_run_of_what_is_to_be_adopted_leaves_no_launcher_behind(one_job):
+    (one_job.folder / "jobs.toml").write_text('[jobs.Any]\ncommand = ["true"]\non_worker_death = "adopt"\n')
+    done = shell(one_job, "kiribi run Any")
+
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: not launchers_of(one_job.folder))
+
+
+def launchers_of(folder):
+    """The launchers that write into this folder."""
+    told = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in told if "launcher import main" in line and f"{folder}/" in line]
