@@ -167,7 +167,8 @@ def worker_view(worker: Worker, running: Sequence[Job], *, now: int) -> dict[str
         "started_at": rfc3339(worker.started_at),
         "heartbeat_at": rfc3339(worker.heartbeat_at),
         "slots": worker.slots,
-        "busy": len(running),
+        # Short jobs are claimed ahead; what waits in the launcher for a slot keeps none busy.
+        "busy": min(len(running), worker.slots),
         "queues": dict(worker.queues) if worker.queues is not None else {},
         "scheduler": worker.scheduler,
         "config_path": worker.config_path,
