@@ -72,7 +72,10 @@ def read_backoff(text: str) -> Backoff:
     base, dots, highest = text.partition("..")
     if not dots:
         return Fixed(duration_ms(base, bare=True))
-    return Exponential(base_ms=duration_ms(base, bare=True), max_ms=duration_ms(highest, bare=True))
+    first_ms, highest_ms = duration_ms(base, bare=True), duration_ms(highest, bare=True)
+    if highest_ms < first_ms:
+        raise usage(f'--backoff "{payloads.shown(text)}": the longest wait is shorter than the first', "10s..1h")
+    return Exponential(base_ms=first_ms, max_ms=highest_ms)
 
 
 def _unique(defined: Unique | None, request: Request) -> Unique | None:

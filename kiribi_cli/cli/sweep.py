@@ -1,5 +1,6 @@
 """kiribi sweep."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from kiribi_cli.cli.wiring import DryRun, here
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kiribi_cli.actions.sweep import Report
     from kiribi_cli.cli.wiring import Here
@@ -71,7 +72,8 @@ def sweep(
         if not dry_run:
             at.confirm(f"{_sentence(report)}?")
     if not dry_run:
-        report = action.sweep(at.store, logs, wanted, by=at.by, now=now)
+        with _alone(at):
+            report = action.sweep(at.store, logs, wanted, by=at.by, now=now)
     if at.out.as_json:
         at.out.document(report.as_object())
     elif dry_run:
@@ -79,6 +81,25 @@ def sweep(
     else:
         at.out.note(f"✓ {_sentence(report, done=True)}")
     return 0
+
+
+@contextmanager
+def _alone(at: "Here") -> "Iterator[None]":
+    """Two sweeps never work at once: the second waits for the first, and then finds little to do."""
+    from filelock import FileLock, Timeout
+
+    run = at.database.run
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(run / "sweep.lock", mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        at.out.note("another sweep is at work; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _names(at: "Here", words: "Sequence[str]") -> tuple[str, ...]:

@@ -395,3 +395,10 @@ def test_a_payload_from_a_closed_stdin_is_refused(jobs: Kiribi) -> None:
 
 def test_an_endless_payload_is_refused(jobs: Kiribi) -> None:
     assert "too big" in refused(jobs, 6, "Echo", "-p", "@/dev/zero")
+
+
+def test_a_backoff_whose_longest_wait_is_shorter_than_the_first_is_refused(kiribi):
+    done = kiribi("enqueue", "--backoff", "10s..1s", "--", "true")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "shorter than the first" in done.stderr

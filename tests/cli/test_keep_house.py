@@ -4,9 +4,11 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 JOBS = """
 [jobs]
@@ -88,6 +90,16 @@ def test_a_name_that_nobody_knows_sweeps_nothing(history):
     assert done.returncode == 3
     assert "Talk" in done.stderr
     assert ids(history) == [1, 2, 3, 4, 5]
+
+
+def test_two_sweeps_never_work_at_once(history):
+    wanted = ("sweep", "--older-than", "0", "--keep-last", 0, "--yes")
+    with FileLock(history.folder / ".kiribi/run/sweep.lock"), pytest.raises(subprocess.TimeoutExpired):
+        history(*wanted, timeout=2)
+    left = ids(history)
+    history.ok(*wanted)
+
+    assert (left, ids(history)) == ([1, 2, 3, 4, 5], [5])
 
 
 def test_sweep_of_unfinished_statuses_is_refused(history):
