@@ -99,6 +99,9 @@ def enqueue(
         if waits or payload is not None or len(named) > 1 or command:
             raise usage("--batch takes everything from its lines", "kiribi enqueue [JOB] --batch FILE")
         return enqueue_lines(at, request, Lines(batch, batch_size, on_error, from_line, dry_run, require_worker))
+    if (batch_size, on_error, from_line) != (1000, "stop", 1):
+        # Silence would let somebody believe that a file was being read.
+        raise usage("--batch-size, --on-error and --from-line are for --batch", "kiribi enqueue [JOB] --batch FILE")
     from kiribi_cli.cli import enqueue_one as one
 
     row = one.prepared_row(at, request, payload, named[1:])

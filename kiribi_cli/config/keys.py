@@ -330,5 +330,3 @@ SETTINGS: dict[str, Key] = {
     "web": Key("web", forms.table(WEB, _web)),
     "health": Key("health", forms.table(HEALTH, _health)),
 }
-# The tables of later parts: replace each by its reader when it is built.
-LATER_TABLES = {"schedules": "schedules", "on": "hooks"}

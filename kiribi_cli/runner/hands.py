@@ -99,10 +99,6 @@ class Hands:
         hands._early = messages[1:]
         return hands
 
-    def is_lost(self) -> bool:
-        """Tell whether the launcher is known to be gone; there may still be reports of it to take."""
-        return self._wire.lost
-
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when `reports` has something to do (for select or epoll)."""
         return self._epoll.fileno()

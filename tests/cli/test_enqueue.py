@@ -402,3 +402,8 @@ def test_a_backoff_whose_longest_wait_is_shorter_than_the_first_is_refused(kirib
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "shorter than the first" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--batch-size", "10"], ["--on-error", "skip"], ["--from-line", "2"]])
+def test_what_belongs_to_a_batch_is_refused_without_one(jobs: Kiribi, words: list[str]) -> None:
+    assert "are for --batch" in refused(jobs, 2, "Echo", *words)
