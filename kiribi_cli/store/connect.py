@@ -21,7 +21,7 @@ else:
     except ImportError:
         import sqlite3 as driver
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6B697269  # "kiri", in the file header: another program's SQLite file is never taken for ours
 BUSY_S = 30.0
 # Pages in the WAL at which a commit checkpoints. A database nobody else has open is recovered by reading its WAL,

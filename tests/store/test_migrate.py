@@ -7,6 +7,8 @@ import pytest
 
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import connect, migrate
+from kiribi_cli.store.database import Database
+from kiribi_cli.store.insert import insert_jobs
 from kiribi_cli.store.migrate import Step, plan
 from kiribi_cli.store.sqlite import SqliteStore
 from tests.store.hand import Hand, job
@@ -29,10 +31,14 @@ def from_script(*scripts):
 
 @pytest.fixture
 def old(tmp_path):
-    store = SqliteStore.open(tmp_path / "kiribi.db", create=True)
-    store.insert([job(), job()], now=1)
-    store.close()
-    connection = connect.connect(str(tmp_path / "kiribi.db"))
+    path = str(tmp_path / "kiribi.db")
+    Path(path).touch()
+    connection = connect.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    migrate.run_script(connection, FIRST.read_text())
+    connection.execute(f"PRAGMA application_id={connect.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version=1")
+    insert_jobs(connection, [job(), job()], 1)
     yield connection
     connection.close()
 
@@ -88,7 +94,7 @@ def test_migrating_twice_is_migrating_once(tmp_path, old):
 
 
 def test_nothing_is_migrated_under_a_living_worker(tmp_path, old):
-    store = SqliteStore.open(tmp_path / "kiribi.db", create=False)
+    store = SqliteStore(Database(old, str(tmp_path / "kiribi.db")))
     hand = Hand(store, "web1:1")
     with pytest.raises(KiribiError, match="worker web1:1 of the older kiribi is still running"):
         migrate.upgrade(old, store.path, STEPS, 2)
@@ -96,7 +102,6 @@ def test_nothing_is_migrated_under_a_living_worker(tmp_path, old):
 
     assert migrate.version_of(old) == 1
     assert migrate.upgrade(old, store.path, STEPS, 2)
-    store.close()
 
 
 def test_a_trigger_in_a_migration_is_one_statement():
