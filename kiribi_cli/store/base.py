@@ -8,7 +8,7 @@ told per settlement, in the answer.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Problem, Status
@@ -49,8 +49,8 @@ class Want:
     lane_concurrency: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+# Thousands of these are made in a second, so they are tuples: a frozen dataclass of so many fields costs thrice that.
+class Claim(NamedTuple):
     """The right to run one attempt, with what is needed to run and settle it. `attempt_id` is the fence."""
 
     attempt_id: int
@@ -80,11 +80,11 @@ class Claim:
         return Standing(self.attempts, self.max_attempts, self.snoozes, self.interruptions, backoff)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """An attempt has begun: which process it is (`process`: JSON, see schema.sql) and what it runs, redacted."""
 
     attempt_id: int
+    job_id: int
     started_at: int
     pid: int | None
     process: str | None
@@ -92,8 +92,7 @@ class Running:
     cwd: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The end of one attempt and what becomes of its job. Applied where the claim still holds, else refused.
 
     `outcome` is one of the words of cli.md. `started_at` None: it never started, or was never known to.
@@ -182,7 +181,8 @@ class Held:
     claim: Claim
     pid: int | None
     process: str | None
-    started_at: int
+    # None: not known to have begun.
+    started_at: int | None
     # Whose claim it was: two rescuers must not take it over from each other.
     worker_id: int
 

@@ -1,5 +1,6 @@
 """Claiming: which pending jobs start now. Looks at the heads of the lanes, never at the backlog behind them."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,24 +91,17 @@ def _rank(row: Row) -> tuple[int, int, int]:
     return -row[5], row[14], row[0]
 
 
-def start(db: Database, rows: Sequence[Row], worker_id: int, worker: str, host: str, now: int) -> tuple[Claim, ...]:
-    """Move chosen jobs to running, each with an attempt of its own. Within the caller's write transaction."""
+def start(db: Database, rows: Sequence[Row], worker_id: int, worker: str) -> tuple[Claim, ...]:
+    """Move chosen jobs to running, each with a token of its own. Within the caller's write transaction."""
     if not rows:
         return ()
-    last = db.value("turn.last_attempt_id") or 0
-    claims = tuple(claim_of(row, last + place) for place, row in enumerate(rows, start=1))
-    values = [
-        {
-            "job_id": claim.job_id, "attempt_id": claim.attempt_id, "attempt": claim.attempt,
-            "attempts": claim.attempts, "worker": worker, "worker_id": worker_id, "host": host, "now": now,
-        }
-        for claim in claims
-    ]  # fmt: skip
-    started = db.run_many("turn.start", values)
+    first = db.value("turn.take_attempt_ids", n=len(rows)) - len(rows) + 1
+    claims = tuple(claim_of(row, attempt_id) for attempt_id, row in enumerate(rows, start=first))
+    ids = json.dumps([row[0] for row in rows])
+    started = db.run("turn.start", ids=ids, first=first, worker=worker, worker_id=worker_id)
     if started != len(rows):
         # They were read in this very transaction.
         raise RuntimeError(f"{len(rows)} jobs were pending, {started} could be started")
-    db.run_many("turn.start_attempt", values)
     return claims
 
 

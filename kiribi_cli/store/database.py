@@ -57,6 +57,10 @@ class Database:
         sql, values_of = _by_position(name)
         return self.connection.executemany(sql, map(values_of, rows)).rowcount
 
+    def run_tuples(self, name: str, rows: Iterable[Row]) -> int:
+        """As `run_many`; the values stand in the order in which the statement first names them."""
+        return self.connection.executemany(_by_position(name)[0], rows).rowcount
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write: all or nothing, durable at the end."""

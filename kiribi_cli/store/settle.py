@@ -11,6 +11,7 @@ from kiribi_cli.store.base import Settlement
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.insert import holder_of
+from kiribi_cli.store.ran import is_of_that_kind, settle_ran
 from kiribi_cli.store.tally import Tally
 
 
@@ -74,27 +75,40 @@ class _Written:
 
 
 def settle(
-    db: Database, worker_id: int, worker: str, settlements: Sequence[Settlement], now: int
+    db: Database, worker_id: int, worker: str, host: str, settlements: Sequence[Settlement], now: int
 ) -> tuple[Settlement, ...]:
     """Apply settlements within the caller's transaction; answer those whose claim is lost: they change nothing."""
     if not settlements:
         return ()
+    tally = Tally()
+    ran = [it for it in settlements if is_of_that_kind(it)]
+    rest = settlements
+    if settle_ran(db, worker_id, worker, host, ran, now, tally):
+        rest = [it for it in settlements if not is_of_that_kind(it)] if len(ran) < len(settlements) else ()
+    lost = _settle_each(db, worker_id, worker, host, rest, now, tally)
+    tally.write(db)
+    return lost
+
+
+def _settle_each(
+    db: Database, worker_id: int, worker: str, host: str, settlements: Sequence[Settlement], now: int, tally: Tally
+) -> tuple[Settlement, ...]:
+    if not settlements:
+        return ()
     held: dict[int, Row] = {row[0]: row for row in db.rows("turn.held", worker_id=worker_id)}
     written = _Written()
-    tally = Tally()
     for settlement in settlements:
         live = held.pop(settlement.claim.attempt_id, None)
         if live is None or live[1] != settlement.claim.job_id:
             written.lost.append(settlement)
             continue
         decision = _final_decision(db, live, settlement.decision, now)
-        _apply(written, tally, settlement, move(decision, settlement), worker_id, worker)
+        _apply(written, tally, settlement, move(decision, settlement), worker_id, worker, host)
         if isinstance(decision, (Retry, Snooze, Release)) and live[4] == "pending":
             # It takes its unique key again, at once: the next one of this turn must see it.
             _write_moves(db, written)
     _write_moves(db, written)
     db.run_many("turn.event", written.events)
-    tally.write(db)
     return tuple(written.lost)
 
 
@@ -110,7 +124,7 @@ def _final_decision(db: Database, live: Row, decision: Decision, now: int) -> De
     return decision
 
 
-def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id: int, worker: str) -> None:
+def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id: int, worker: str, host: str) -> None:
     claim, error = it.claim, to.error
     # By what happened, also where the job then ends for another reason.
     refund = isinstance(it.decision, (Snooze, Release))
@@ -129,6 +143,7 @@ def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id:
     })  # fmt: skip
     own = it.error or error
     written.attempts.append(values | {
+        "attempt": claim.attempt, "worker": worker, "host": host,
         "outcome": it.outcome, "decision": to.word, "finished_at": it.finished_at, "next_attempt_at": to.run_at,
         "error_kind": own.kind if own else None, "error_message": own.message if own else None,
         "error_fingerprint": own.fingerprint if own else None, "cpu_user_ms": it.usage.cpu_user_ms,
@@ -141,8 +156,8 @@ def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id:
     measured = it.started_at is not None and not refund
     tally.add(
         claim.job, claim.queue, claim.tags, at=it.finished_at, error=it.error if to.word in ("retry", "fail") else None,
-        word=to.counted, attempts=1, duration_ms=it.duration_ms if measured else None,
-        wait_ms=max(it.started_at - claim.run_at, 0) if claim.first and it.started_at is not None else None,
+        word=to.counted, attempts=1, durations_ms=(it.duration_ms,) if measured else (),
+        waits_ms=(max(it.started_at - claim.run_at, 0),) if claim.first and it.started_at is not None else (),
         cpu_ms=it.usage.cpu_user_ms + it.usage.cpu_system_ms, max_rss_bytes=it.usage.max_rss_bytes,
     )  # fmt: skip
 

@@ -1,10 +1,12 @@
 """Adds up what one transaction has to say to the hourly statistics, so that each row of them is written once."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kiribi_cli.core.histogram import bucket
 from kiribi_cli.core.job import Problem
+from kiribi_cli.store.base import Settlement
 from kiribi_cli.store.database import Database
 
 HOUR_MS = 3_600_000
@@ -33,32 +35,46 @@ class Tally:
 
     def add(
         self, job: str, queue: str, tags: tuple[str, ...], *, at: int, error: Problem | None = None,
-        word: str | None = None, attempts: int = 0, duration_ms: int | None = None, wait_ms: int | None = None,
-        cpu_ms: int = 0, max_rss_bytes: int = 0,
+        word: str | None = None, times: int = 1, attempts: int = 0, durations_ms: Sequence[int] = (),
+        waits_ms: Sequence[int] = (), cpu_ms: int = 0, max_rss_bytes: int = 0,
     ) -> None:  # fmt: skip
-        """Count one move. `word`: the column that goes up by one (completed, failed, cancelled, retried), if any."""
+        """Count moves. `word`: the column that goes up by `times` (completed, failed, cancelled, retried), if any."""
         hour = at - at % HOUR_MS
         keys: list[Key] = [("job", job, queue, hour), *(("tag", tag, queue, hour) for tag in tags)]
-        for key in keys:
-            if duration_ms is not None:
-                self._buckets[key, "duration", bucket(duration_ms)] += 1
-            if wait_ms is not None:
-                self._buckets[key, "wait", bucket(wait_ms)] += 1
+        for measure, values in (("duration", durations_ms), ("wait", waits_ms)):
+            for ms, count in Counter(values).items():
+                for key in keys:
+                    self._buckets[key, measure, bucket(ms)] += count
         if error is not None:
             keys.append(("error", error.fingerprint, queue, hour))
         for key in keys:
             row = self._rows.get(key) or self._new(key)
             if word:
-                row[word] += 1
+                row[word] += times
             row["attempts"] += attempts
-            row["duration_ms_sum"] += duration_ms or 0
-            row["wait_ms_sum"] += wait_ms or 0
+            row["duration_ms_sum"] += sum(durations_ms)
+            row["wait_ms_sum"] += sum(waits_ms)
             row["cpu_ms_sum"] += cpu_ms
-            row["duration_ms_max"] = max(row["duration_ms_max"], duration_ms or 0)
-            row["wait_ms_max"] = max(row["wait_ms_max"], wait_ms or 0)
+            row["duration_ms_max"] = max(row["duration_ms_max"], *durations_ms, 0)
+            row["wait_ms_max"] = max(row["wait_ms_max"], *waits_ms, 0)
             row["max_rss_bytes"] = max(row["max_rss_bytes"], max_rss_bytes)
             if key[0] == "error" and error is not None:
                 row["label"] = error.message
+
+    def add_ran(self, ran: Iterable[Settlement]) -> None:
+        """Count attempts that completed: all of one definition, queue and hour at once."""
+        groups: dict[tuple[str, str, tuple[str, ...], int], list[Settlement]] = {}
+        for it in ran:
+            claim = it.claim
+            groups.setdefault((claim.job, claim.queue, claim.tags, it.finished_at // HOUR_MS), []).append(it)
+        for (job, queue, tags, hour), some in groups.items():
+            self.add(
+                job, queue, tags, at=hour * HOUR_MS, word="completed", times=len(some), attempts=len(some),
+                durations_ms=[it.duration_ms for it in some],
+                waits_ms=[max((it.started_at or 0) - it.claim.run_at, 0) for it in some if it.claim.first],
+                cpu_ms=sum(it.usage.cpu_user_ms + it.usage.cpu_system_ms for it in some),
+                max_rss_bytes=max(it.usage.max_rss_bytes for it in some),
+            )  # fmt: skip
 
     def _new(self, key: Key) -> dict[str, Any]:
         dimension, name, queue, hour = key

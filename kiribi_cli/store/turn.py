@@ -27,15 +27,15 @@ def take_turn(
         return Turn()
     with db.transaction():
         name, host = _worker(db, worker_id)
-        _record_begun(db, worker_id, began)
-        _record_progress(db, progress)
-        lost = settle(db, worker_id, name, settlements, now)
+        _record_begun(db, worker_id, name, host, began)
+        _record_progress(db, worker_id, progress)
+        lost = settle(db, worker_id, name, host, settlements, now)
         _give_back(db, worker_id, name, returned, now)
         due = db.run("turn.due", now=now, most=DUE_AT_ONCE)
         expired = _expire(db, now)
         claims: tuple[Claim, ...] = ()
         if want is not None and want.slots > 0:
-            claims = claiming.start(db, claiming.pick(db, want), worker_id, name, host, now)
+            claims = claiming.start(db, claiming.pick(db, want), worker_id, name)
     return Turn(claims, lost, due >= DUE_AT_ONCE or len(expired) >= DUE_AT_ONCE, expired)
 
 
@@ -59,24 +59,18 @@ def _worker(db: Database, worker_id: int) -> tuple[str, str]:
     return row[0], row[1]
 
 
-def _record_begun(db: Database, worker_id: int, began: Sequence[Running]) -> None:
+def _record_begun(db: Database, worker_id: int, worker: str, host: str, began: Sequence[Running]) -> None:
     if not began:
         return
-    values = [
-        {
-            "attempt_id": one.attempt_id, "worker_id": worker_id, "started_at": one.started_at, "pid": one.pid,
-            "process": one.process, "command": one.command, "cwd": one.cwd,
-        }
-        for one in began
-    ]  # fmt: skip
+    values = [one._asdict() | {"worker_id": worker_id, "worker": worker, "host": host} for one in began]
     db.run_many("turn.began_job", values)
     db.run_many("turn.began_attempt", values)
     db.run_many("turn.began_event", values)
 
 
-def _record_progress(db: Database, progress: Sequence[tuple[int, str]]) -> None:
+def _record_progress(db: Database, worker_id: int, progress: Sequence[tuple[int, str]]) -> None:
     if progress:
-        db.run_many("turn.progress", [{"attempt_id": attempt_id, "progress": text} for attempt_id, text in progress])
+        db.run_tuples("turn.progress", [(text, worker_id, attempt_id) for attempt_id, text in progress])
 
 
 def _give_back(db: Database, worker_id: int, worker: str, returned: Sequence[Claim], now: int) -> None:
@@ -90,7 +84,6 @@ def _give_back(db: Database, worker_id: int, worker: str, returned: Sequence[Cla
         holder = holder_of(db.connection, live[5], now) if live[4] == "pending" else None
         token = {"job_id": claim.job_id, "attempt_id": claim.attempt_id}
         db.run("turn.give_back", **token, worker_id=worker_id, take=int(holder is None))
-        db.run("turn.forget_attempt", attempt_id=claim.attempt_id)
         if live[3] is not None:
             _end_unstarted(db, claim, "cancelled", f"cancelled by {live[2] or ''}", worker, now)
         elif holder is not None:
@@ -130,11 +123,11 @@ def start_here(db: Database, worker_id: int, job: NewJob, now: int) -> Claim | I
     """Insert and claim at once, in a lane of its own, which no worker knows."""
     mine: NewJob = {**job, "lane": own_lane(worker_id), "on_conflict": "skip"}
     with db.transaction():
-        name, host = _worker(db, worker_id)
+        name, _ = _worker(db, worker_id)
         ((id_, deduplicated),) = insert_jobs(db.connection, [mine], now)
         if deduplicated:
             return Inserted(id_, deduplicated=True)
-        return claiming.start(db, db.rows("turn.this_one", id=id_), worker_id, name, host, now)[0]
+        return claiming.start(db, db.rows("turn.this_one", id=id_), worker_id, name)[0]
 
 
 def own_lane(worker_id: int) -> str:
@@ -145,9 +138,9 @@ def own_lane(worker_id: int) -> str:
 def claim_job(db: Database, worker_id: int, job_id: int, now: int) -> Claim | None:
     """Claim this very job, whatever limits and times say; None if it is not waiting."""
     with db.transaction():
-        name, host = _worker(db, worker_id)
+        name, _ = _worker(db, worker_id)
         row = db.row("turn.this_one", id=job_id)
         if row is None:
             return None
         db.run("turn.make_pending", id=job_id, now=now)
-        return claiming.start(db, [row], worker_id, name, host, now)[0]
+        return claiming.start(db, [row], worker_id, name)[0]

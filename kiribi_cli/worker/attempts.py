@@ -61,10 +61,11 @@ def rules_of(definition: Definition, options: Options) -> Definition:
     return definition
 
 
-def running(started: Started, launch: Launch | None) -> Running:
+def running(claim: Claim, started: Started, launch: Launch | None) -> Running:
     """What is recorded of an attempt that has begun: which process it is, and what it runs."""
     return Running(
         attempt_id=started.attempt_id,
+        job_id=claim.job_id,
         started_at=started.at_ms,
         pid=started.pid,
         # As json.dumps writes it; both names come from the kernel and hold nothing to escape.

@@ -70,7 +70,7 @@ class Flight:
                 if busy := self.slots.busy.get(attempt_id):
                     busy.started = report
                     self._begin_waiting()
-                    self._began[attempt_id] = running(report, busy.launch)
+                    self._began[attempt_id] = running(busy.claim, report, busy.launch)
             case Progressed(attempt_id, text):
                 self._begin_waiting()
                 self._progress[attempt_id] = text
@@ -121,7 +121,7 @@ class Flight:
         return [self._held(busy) for busy in mine]
 
     def _held(self, busy: Busy) -> Held:
-        began = running(busy.started, busy.launch) if busy.started else None
+        began = running(busy.claim, busy.started, busy.launch) if busy.started else None
         pid, process = (began.pid, began.process) if began else (None, None)
         return Held(busy.claim, pid, process, clock.now_ms(), self._worker_id)
 

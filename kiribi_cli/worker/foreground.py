@@ -105,12 +105,10 @@ class Unrecorded:
         )  # fmt: skip
 
     def again(self, claim: Claim, now: int) -> Claim | None:  # noqa: ARG002  (no limit is looked at)
-        from dataclasses import replace
-
         self._attempts += 1
         spent = claim.attempts + (0 if self._refunded else 1)
-        return replace(
-            claim, attempt_id=self._attempts, attempt=self._attempts, attempts=spent, first=False,
+        return claim._replace(
+            attempt_id=self._attempts, attempt=self._attempts, attempts=spent, first=False,
             snoozes=claim.snoozes + int(self._refunded),
         )  # fmt: skip
 
@@ -191,7 +189,7 @@ class Foreground:
             for report in self._hands.reports():
                 match report:
                     case Started():
-                        began = unwritten = running(report, prepared)
+                        began = unwritten = running(claim, report, prepared)
                     case Ended():
                         return report, unwritten
                     case Progressed() | Returned():

@@ -71,7 +71,7 @@ def settlement(claim: Claim, decision: Decision, now: int, **values: Any) -> Set
 
 
 def begun(claim: Claim, started_at: int) -> Running:
-    return Running(claim.attempt_id, started_at, 4711, '["boot", 1, 2]', '["true"]', "/tmp")
+    return Running(claim.attempt_id, claim.job_id, started_at, 4711, '["boot", 1, 2]', '["true"]', "/tmp")
 
 
 def statuses(store: Store, now: int = 10_000_000) -> dict[int, str]:

@@ -8,7 +8,7 @@ from kiribi_cli.core.settle import Complete, Retry
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Filter
 from kiribi_cli.store.sqlite import SqliteStore
-from tests.store.hand import Hand, job
+from tests.store.hand import Hand, begun, job
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def busy(store, hand: Hand):
     )
     hand.run(Complete(), now=2000)
     hand.run(Retry(9000), now=2000)
-    hand.claim_one(now=2500)
+    claim = hand.claim_one(now=2500)
+    store.turn(hand.id, now=2600, began=[begun(claim, 2550)])
     return store
 
 
@@ -135,7 +136,7 @@ def test_space_of_deleted_jobs_is_given_back(store):
 def test_info_tells_sizes_versions_and_the_verdict(busy):
     info = busy.info()
 
-    assert info["rows"] == {"jobs": 4, "attempts": 3, "events": 6}
+    assert info["rows"] == {"jobs": 4, "attempts": 3, "events": 7}
     assert info["oldest_job"] == {"id": 1, "created_at": 1000}
     assert info["schema_version"] == info["schema_known"]
     assert info["journal_mode"] == "wal"

@@ -11,7 +11,7 @@ from tests.store.hand import Hand, job
 FILES = ("insert", "turn", "workers", "look", "find", "change", "sweep")
 # Read every row of a table on purpose, and say why it may.
 SMALL = {
-    "turn.last_attempt_id": "sqlite_sequence has three rows",
+    "turn.take_attempt_ids": "sqlite_sequence has three rows",
     "insert.last_seq": "sqlite_sequence has three rows",
 }
 FRAGMENTS = {"find.matches", "find.key"}

@@ -107,6 +107,90 @@ def test_a_lost_worker_is_an_event_of_its_own(store, hand: Hand):
     assert store.attempts(1)[0].outcome == "worker_lost"
 
 
+# -- what ran between two turns
+
+
+def ran(claim, now, **values):
+    return settlement(claim, Complete(), now, exit_code=0, running=begun(claim, now - 10), **values)
+
+
+def test_attempts_that_ran_between_two_turns_tell_the_same_story_each(store, hand: Hand):
+    store.insert([job(), job("Mailer"), job()], now=1000)
+    claims = hand.claim(slots=3)
+    store.turn(hand.id, now=2000, settlements=[ran(claim, 1900 + claim.job_id) for claim in claims])
+
+    told = [
+        (e.seq, e.at, e.type, e.job_id, e.job, e.from_status, e.to_status, e.final)
+        for e in store.events()
+        if e.type in ("job.started", "job.completed")
+    ]
+    assert sorted(one[3:5] for one in told) == [(1, "Import"), (1, "Import"), (2, "Mailer"), (2, "Mailer"), (3, "Import"), (3, "Import")]  # fmt: skip
+    assert [one[0] for one in told] == list(range(told[0][0], told[0][0] + 6))
+    assert told[-1][0] == store.last_seq()
+    for id_ in (1, 2, 3):
+        assert [(e.at, e.type, e.attempt, e.exit_code, e.by) for e in store.events(job_id=id_)][1:] == [
+            (1890 + id_, "job.started", 1, None, "w"),
+            (1900 + id_, "job.completed", 1, 0, "w"),
+        ]
+    assert list(store.verify()) == []
+
+
+def test_events_that_share_a_row_are_found_one_by_one(store, hand: Hand):
+    store.insert([job(), job()], now=1000)
+    store.turn(hand.id, now=2000, settlements=[ran(claim, 1900) for claim in hand.claim(slots=2)])
+    last = store.last_seq()
+
+    assert [e.job_id for e in store.events(types=["job.started"])] == [1, 2]
+    assert [e.seq for e in store.events(from_seq=last)] == [last]
+    assert [e.type for e in store.events(since=1895)] == ["job.completed", "job.completed"]
+    assert [e.type for e in store.events(job_id=2, types=["job.completed"])] == ["job.completed"]
+
+
+def test_of_many_that_ran_each_keeps_its_own_result_and_numbers(store, hand: Hand):
+    store.insert([job() for _ in range(5)], now=1000)
+    claims = hand.claim(slots=5)
+    store.turn(hand.id, now=2000, settlements=[
+        ran(claim, 1900 + claim.job_id, result=str(claim.job_id) if claim.job_id % 2 else None, log_bytes=claim.job_id)
+        for claim in claims
+    ])  # fmt: skip
+
+    assert [store.job(id_, now=0).result for id_ in range(1, 6)] == ["1", None, "3", None, "5"]
+    assert [store.job(id_, now=0).finished_at for id_ in range(1, 6)] == [1901, 1902, 1903, 1904, 1905]
+    assert [store.attempts(id_)[0].log_bytes for id_ in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert [store.attempts(id_)[0].id for id_ in range(1, 6)] == [claim.attempt_id for claim in claims]
+
+
+def test_a_lost_claim_among_many_that_ran_costs_the_others_nothing(store, hand: Hand, open_store):
+    store.insert([job() for _ in range(3)], now=1000)
+    claims = hand.claim(slots=3)
+    rescuer = Hand(open_store(), "rescuer")
+    held = [one for one in rescuer.store.held_by(hand.id) if one.claim.job_id == 2]
+    rescuer.store.take_over(held, by=rescuer.id, now=1500)
+
+    turn = store.turn(hand.id, now=2000, settlements=[ran(claim, 1900) for claim in claims])
+
+    assert [lost.claim.job_id for lost in turn.lost] == [2]
+    assert statuses(store) == {1: "completed", 2: "running", 3: "completed"}
+    assert store.attempts(2) == []
+    (counted,) = store.hours("job", since=0, until=10_000)
+    assert (counted.completed, counted.attempts) == (2, 2)
+
+
+def test_many_that_ran_are_written_with_as_many_statements_as_few(store, hand: Hand):
+    store.insert([job() for _ in range(330)], now=1000)
+    seen = []
+    few, many = hand.claim(slots=30), hand.claim(slots=300)
+    store._db.connection.set_trace_callback(seen.append)
+    store.turn(hand.id, now=2000, settlements=[ran(claim, 1900) for claim in few])
+    of_few = sum("INTO attempts" not in one for one in seen)
+    seen.clear()
+    store.turn(hand.id, now=2000, settlements=[ran(claim, 1900) for claim in many])
+    of_many = sum("INTO attempts" not in one for one in seen)
+
+    # One row of an attempt each, and one more row of events.
+    assert of_many == of_few + 1
+
+
 # -- the fence
 
 

@@ -84,7 +84,7 @@ def test_a_running_job_is_cancelled(yard):
     yard.define("")
     job = yard.command("sleep", "985")
     worker = yard.worker()
-    yard.until(worker, lambda: yard.store.attempts(job) and yard.store.attempts(job)[0].pid)
+    yard.until(worker, lambda: yard.store.attempts(job))
 
     yard.store.cancel([job], by="me@here", now=1)
     yard.until_finished(worker, job)

@@ -12,9 +12,12 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 100001)), (SELECT coalesc
 SELECT id, created_at FROM jobs ORDER BY id LIMIT 1;
 
 -- name: running_without_attempt
+-- A claim whose attempt has not begun has no row yet, but a number that no other attempt will get.
 SELECT jobs.id FROM jobs LEFT JOIN attempts ON attempts.id = jobs.attempt_id
 WHERE jobs.status = 'running'
-  AND (attempts.id IS NULL OR attempts.outcome <> 'running' OR attempts.job_id <> jobs.id) LIMIT 100;
+  AND (attempts.outcome <> 'running' OR attempts.job_id <> jobs.id
+       OR (attempts.id IS NULL AND jobs.first_started_at IS NOT NULL AND jobs.duration_ms IS NULL)
+       OR jobs.attempt_id > (SELECT seq FROM sqlite_sequence WHERE name = 'attempts')) LIMIT 100;
 
 -- name: attempt_without_running
 SELECT attempts.id, attempts.job_id FROM attempts LEFT JOIN jobs ON jobs.id = attempts.job_id
@@ -28,7 +31,8 @@ SELECT id, attempts, attempt FROM jobs WHERE attempts > attempt OR attempts < 0 
 
 -- name: attempts_missing
 SELECT id, attempt FROM jobs
-WHERE attempt > 0 AND attempt <> (SELECT max(attempt) FROM attempts WHERE job_id = jobs.id) LIMIT 100;
+WHERE attempt <> coalesce((SELECT max(attempt) FROM attempts WHERE job_id = jobs.id), 0)
+                + (status = 'running' AND NOT EXISTS (SELECT 1 FROM attempts WHERE id = jobs.attempt_id)) LIMIT 100;
 
 -- name: broken_status
 SELECT id, status FROM jobs

@@ -40,19 +40,18 @@ UPDATE jobs SET status = 'pending', run_at = :now WHERE id = :id AND status IN (
 -- name: worker_name
 SELECT name, host FROM workers WHERE id = :worker_id AND stopped_at IS NULL;
 
--- name: last_attempt_id
-SELECT seq FROM sqlite_sequence WHERE name = 'attempts';
+-- name: take_attempt_ids
+-- The claim token is a number and nothing else until the attempt begins; then it is the id of its row.
+UPDATE sqlite_sequence SET seq = seq + :n WHERE name = 'attempts' RETURNING seq;
 
 -- name: start
 -- Only the claim. What tells of the start itself is written when the attempt has begun: a claim may be given back.
 UPDATE jobs SET
-  status = 'running', worker = :worker, worker_id = :worker_id, attempt_id = :attempt_id, attempt = :attempt,
-  attempts = :attempts, unique_hold = CASE WHEN unique_until = 'pending' THEN NULL ELSE unique_hold END
-WHERE id = :job_id AND status = 'pending';
-
--- name: start_attempt
-INSERT INTO attempts (id, job_id, attempt, started_at, worker, host)
-VALUES (:attempt_id, :job_id, :attempt, :now, :worker, :host);
+  status = 'running', worker = :worker, worker_id = :worker_id, attempt_id = :first + chosen.key,
+  attempt = attempt + 1, attempts = attempts + 1,
+  unique_hold = CASE WHEN unique_until = 'pending' THEN NULL ELSE unique_hold END
+FROM json_each(:ids) AS chosen
+WHERE jobs.id = chosen.value AND status = 'pending';
 
 -- name: event
 INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason, details)
@@ -64,18 +63,21 @@ UPDATE jobs SET
   first_started_at = coalesce(first_started_at, :started_at), started_at = :started_at, duration_ms = NULL,
   exit_code = NULL, signal = NULL, error_kind = NULL, error_message = NULL, error_fingerprint = NULL, reason = NULL,
   progress = NULL
-WHERE id = (SELECT job_id FROM attempts WHERE id = :attempt_id) AND attempt_id = :attempt_id AND worker_id = :worker_id;
+WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
 -- name: began_attempt
-UPDATE attempts SET started_at = :started_at, pid = :pid, process = :process, command = :command, cwd = :cwd
-WHERE id = :attempt_id AND outcome = 'running'
-  AND EXISTS (SELECT 1 FROM jobs WHERE id = attempts.job_id AND attempt_id = :attempt_id AND worker_id = :worker_id);
+INSERT INTO attempts (id, job_id, attempt, started_at, worker, host, pid, process, command, cwd)
+SELECT :attempt_id, id, attempt, :started_at, :worker, :host, :pid, :process, :command, :cwd
+FROM jobs WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id
+ON CONFLICT (id) DO UPDATE SET
+  started_at = excluded.started_at, pid = excluded.pid, process = excluded.process, command = excluded.command,
+  cwd = excluded.cwd
+WHERE outcome = 'running';
 
 -- name: began_event
 INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, "by")
-SELECT :started_at, 'job.started', jobs.id, jobs.job, 'pending', 'running', attempts.attempt, attempts.worker
-FROM attempts JOIN jobs ON jobs.id = attempts.job_id
-WHERE attempts.id = :attempt_id AND jobs.attempt_id = :attempt_id AND jobs.worker_id = :worker_id;
+SELECT :started_at, 'job.started', id, job, 'pending', 'running', attempt, :worker
+FROM jobs WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
 -- name: give_back
 -- As if it had never been claimed, but that the token is used up.
@@ -84,12 +86,9 @@ UPDATE jobs SET
   unique_hold = CASE WHEN :take AND unique_until = 'pending' THEN unique_hash ELSE unique_hold END
 WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
--- name: forget_attempt
-DELETE FROM attempts WHERE id = :attempt_id AND outcome = 'running';
-
 -- name: progress
 UPDATE jobs SET progress = :progress
-WHERE id = (SELECT job_id FROM attempts WHERE id = :attempt_id) AND attempt_id = :attempt_id;
+WHERE status = 'running' AND worker_id = :worker_id AND attempt_id = :attempt_id;
 
 -- name: due
 UPDATE jobs SET status = 'pending' WHERE id IN (
@@ -138,14 +137,54 @@ UPDATE jobs SET
 WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
 -- name: end_attempt
-UPDATE attempts SET
-  outcome = :outcome, decision = :decision, exit_code = :exit_code, signal = :signal, error_kind = :error_kind,
-  error_message = :error_message, error_fingerprint = :error_fingerprint,
-  started_at = coalesce(:started_at, started_at), finished_at = :finished_at, duration_ms = :duration_ms,
-  cpu_user_ms = :cpu_user_ms, cpu_system_ms = :cpu_system_ms, max_rss_bytes = :max_rss_bytes, log_bytes = :log_bytes,
-  next_attempt_at = :next_attempt_at, pid = coalesce(:pid, pid), process = coalesce(:process, process),
-  command = coalesce(:command, command), cwd = coalesce(:cwd, cwd)
-WHERE id = :attempt_id AND outcome = 'running';
+-- Its row is there if it has been told to have begun. What never began, began when it ended.
+INSERT INTO attempts (id, job_id, attempt, outcome, decision, exit_code, signal, error_kind, error_message,
+                      error_fingerprint, started_at, finished_at, duration_ms, cpu_user_ms, cpu_system_ms,
+                      max_rss_bytes, log_bytes, next_attempt_at, worker, host, pid, process, command, cwd)
+VALUES (:attempt_id, :job_id, :attempt, :outcome, :decision, :exit_code, :signal, :error_kind, :error_message,
+        :error_fingerprint, coalesce(:started_at, :finished_at), :finished_at, :duration_ms, :cpu_user_ms,
+        :cpu_system_ms, :max_rss_bytes, :log_bytes, :next_attempt_at, :worker, :host, :pid, :process, :command, :cwd)
+ON CONFLICT (id) DO UPDATE SET
+  outcome = excluded.outcome, decision = excluded.decision, exit_code = excluded.exit_code, signal = excluded.signal,
+  error_kind = excluded.error_kind, error_message = excluded.error_message,
+  error_fingerprint = excluded.error_fingerprint, started_at = coalesce(:started_at, started_at),
+  finished_at = excluded.finished_at, duration_ms = excluded.duration_ms, cpu_user_ms = excluded.cpu_user_ms,
+  cpu_system_ms = excluded.cpu_system_ms, max_rss_bytes = excluded.max_rss_bytes, log_bytes = excluded.log_bytes,
+  next_attempt_at = excluded.next_attempt_at, pid = coalesce(excluded.pid, pid),
+  process = coalesce(excluded.process, process), command = coalesce(excluded.command, command),
+  cwd = coalesce(excluded.cwd, cwd)
+WHERE outcome = 'running';
+
+-- name: ran_attempt
+-- Began and completed between two turns: its row is written once. One that is there already is not of that kind.
+INSERT OR IGNORE INTO attempts (
+  id, job_id, attempt, outcome, decision, exit_code, started_at, finished_at, duration_ms, cpu_user_ms, cpu_system_ms,
+  max_rss_bytes, log_bytes, worker, host, pid, process, command, cwd, event_seq)
+VALUES (:attempt_id, :job_id, :attempt, 'completed', 'complete', 0, :started_at, :finished_at, :duration_ms,
+        :cpu_user_ms, :cpu_system_ms, :max_rss_bytes, :log_bytes, :worker, :host, :pid, :process, :command, :cwd,
+        :event_seq);
+
+-- name: ran_jobs
+-- All of them in one statement, out of the rows of their attempts: half the price of binding the same values again.
+UPDATE jobs SET
+  status = 'completed', worker_id = NULL, attempt_id = NULL, finished_at = ran.finished_at,
+  duration_ms = ran.duration_ms, total_ms = total_ms + ran.duration_ms, started_at = ran.started_at,
+  wait_ms = CASE WHEN first_started_at IS NULL THEN max(ran.started_at - run_at, 0) ELSE wait_ms END,
+  first_started_at = coalesce(first_started_at, ran.started_at), exit_code = 0, signal = NULL, error_kind = NULL,
+  error_message = NULL, error_fingerprint = NULL, reason = 'completed', result = NULL,
+  unique_hold = CASE WHEN unique_until IN ('pending', 'unfinished') THEN NULL ELSE unique_hold END
+FROM attempts AS ran
+-- The + keeps it from beginning with all that runs.
+WHERE ran.id IN (SELECT value FROM json_each(:ids)) AND jobs.id = ran.job_id AND +jobs.attempt_id = ran.id
+  AND +jobs.worker_id = :worker_id;
+
+-- name: ran_result
+UPDATE jobs SET result = :result WHERE id = :job_id;
+
+-- name: ran_event
+-- One row for many attempts, each of which is two events; seq is the last of them. Read by story.py.
+INSERT INTO events (seq, at, type, span, job, from_status, to_status, "by", details)
+VALUES (:seq, :at, 'job.ran', :span, :job, 'running', 'completed', :by, :details);
 
 -- name: add_stats
 INSERT INTO stats (dimension, key, queue, hour, label, completed, failed, cancelled, skipped, retried, attempts,

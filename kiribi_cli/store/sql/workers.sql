@@ -46,7 +46,7 @@ SELECT jobs.id, job, kind, adhoc, queue, priority, tags, payload, options, jobs.
        snoozes, interruptions, run_at, created_at,
        first_started_at IS NULL OR first_started_at = jobs.started_at, schedule, scheduled_for, flow, step,
        jobs.attempt_id, attempts.pid, attempts.process, attempts.started_at
-FROM jobs JOIN attempts ON attempts.id = jobs.attempt_id
+FROM jobs LEFT JOIN attempts ON attempts.id = jobs.attempt_id
 WHERE status = 'running' AND worker_id = :id ORDER BY jobs.attempt_id;
 
 -- name: take_over
