@@ -107,6 +107,8 @@ class Options:
     env: dict[str, str] | None = None
     kill_after_ms: int | None = None
     success_codes: tuple[int, ...] | None = None
+    # Enqueued by SQL: `params` and schema have not seen the payload yet.
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,17 @@ def options_text(options: "Options") -> str | None:
     if options.success_codes is not None:
         members.append(f'"success_codes":[{",".join(map(str, options.success_codes))}]')
     frozen = "{" + ",".join(members) + "}" if members else None
+    frozen = as_unchecked(frozen) if options.unchecked else frozen
     return with_command(frozen, options.command, options.cwd, options.env)
+
+
+def as_unchecked(frozen: str | None) -> str:
+    """Add to an options text that the payload is to be checked when the job runs.
+
+    >>> as_unchecked('{"timeout_ms":60000}')
+    '{"timeout_ms":60000,"unchecked":true}'
+    """
+    return f'{frozen[:-1]},"unchecked":true}}' if frozen else '{"unchecked":true}'
 
 
 def with_command(
@@ -93,6 +103,7 @@ def options_from(text: str | None) -> "Options":
         env=found.get("env"),
         kill_after_ms=found.get("kill_after_ms"),
         success_codes=None if codes is None else tuple(codes),
+        unchecked=found.get("unchecked", False),
     )
 
 

@@ -16,6 +16,7 @@ class Work:
     that one left behind is ended before this one starts. `argv` and `cwd`, when given, replace those of the definition
     (ad-hoc jobs). `scheduled_for` is the planned time of the tick (None: not from a schedule). `timezone` is the zone
     in which `{schedule.at}` and `{schedule.day}` are written. `stdin` "inherit" passes on the stdin of the hands.
+    `unchecked`: the payload has not met what the definition wants of it.
     """
 
     attempt_id: int
@@ -37,6 +38,7 @@ class Work:
     timeout_ms: int | None = None
     earlier: bool = False
     stdin: Literal["payload", "inherit"] = "payload"
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 from kiribi_cli.clock import monotonic
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended, NeverStarted
+from kiribi_cli.core.params import check_for
 from kiribi_cli.core.placeholders import MissingValueError, fill_argv
+from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, of_attempt, reserved
 from kiribi_cli.runner.launch import Base, Launch, Place, Work
 
@@ -23,6 +25,8 @@ _PROGRAM_KNOWN_S = 1.0
 def prepare(definition: Definition, work: Work, place: Place) -> Launch | Ended:
     """Make the Launch of an attempt, or the Ended (NeverStarted) that says why there is none."""
     try:
+        if work.unchecked:
+            work = replace(work, payload=_checked(definition, work.payload, place))
         return _launch(definition, work, place)
     except (CannotPrepareError, MissingValueError) as error:
         return Ended(work.attempt_id, NeverStarted(str(error)))
@@ -66,6 +70,19 @@ def _launch(definition: Definition, work: Work, place: Place) -> Launch:
         timeout_ms=work.timeout_ms,
         earlier=work.earlier,
     )
+
+
+def _checked(definition: Definition, payload: str | None, place: Place) -> str | None:
+    """Check a payload that came by SQL as any other door does at once, and put in the defaults of params."""
+    known = place.known.get(("check", definition.name))
+    if known is None or known[0] is not definition:
+        known = place.known[("check", definition.name)] = (definition, check_for(definition))
+    try:
+        checked: str | None = known[1](payload)[0]
+    except KiribiError as error:
+        details = (" ".join(line.split()) for line in error.details)
+        raise CannotPrepareError("; ".join((error.message, *details))) from error
+    return checked
 
 
 def _program(name: str, cwd: str, path: str, place: Place) -> str:

@@ -8,12 +8,15 @@ told per settlement, in the answer.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Problem, Status
 from kiribi_cli.core.outcome import Usage
 from kiribi_cli.core.settle import Decision, Standing
+
+if TYPE_CHECKING:
+    from kiribi_cli.core.published import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,10 @@ class Store(Protocol):
 
     def insert_alike(self, job: NewJob, payloads: Sequence[str], *, now: int) -> range:
         """As `insert`, for jobs without a unique key that differ in their payload only; answers their ids, in order."""
+        ...
+
+    def publish(self, config_path: str, definitions: "Sequence[Published]") -> bool:
+        """Make these what the view `enqueue` knows of one jobs.toml; answer whether anything was new."""
         ...
 
     # -- working

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Status
@@ -46,6 +46,9 @@ from kiribi_cli.store.base import (
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.events import event
+
+if TYPE_CHECKING:
+    from kiribi_cli.core.published import Published
 
 
 class SqliteStore:
@@ -95,6 +98,11 @@ class SqliteStore:
             ids = insert_alike(self._db.connection, job, payloads, now)
         self._db.ring()
         return ids
+
+    def publish(self, config_path: str, definitions: "Sequence[Published]") -> bool:
+        from kiribi_cli.store import door
+
+        return door.publish(self._db, config_path, definitions)
 
     # -- working
 

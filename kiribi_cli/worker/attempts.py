@@ -48,6 +48,7 @@ def work_of(claim: Claim, options: Options, timezone: str) -> Work:
         timezone=timezone,
         timeout_ms=options.timeout_ms,
         earlier=claim.attempt > 1,
+        unchecked=options.unchecked,
     )
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from kiribi_cli.config.cache import stamp
 from kiribi_cli.config.model import Config, Stamp
+from kiribi_cli.config.publish import all_published
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Options
 from kiribi_cli.core.options import options_from
 from kiribi_cli.errors import KiribiError
-from kiribi_cli.store.base import Claim
+from kiribi_cli.store.base import Claim, Store
 from kiribi_cli.worker.attempts import rules_of
 
 
@@ -57,6 +58,11 @@ class Definitions:
         self._take()
         self.error = None
         return True
+
+    def publish(self, store: Store) -> None:
+        """Tell the view `enqueue` what is in force."""
+        if self.config.path is not None:
+            store.publish(str(self.config.path), all_published(self.config))
 
     def _take(self) -> None:
         self._seen = dict(self.config.inputs)

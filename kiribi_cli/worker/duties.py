@@ -76,6 +76,7 @@ class Duties:
             self._flight.may_claim = True
             known = len(self._definitions.config.definitions)
             self._tell("config.loaded", f"read jobs.toml again: {known} definitions")
+            self._definitions.publish(self._store)
         else:
             error = self._definitions.error
             self._tell("config.invalid", f"jobs.toml is broken, the old one stays in force: {error}")

@@ -76,6 +76,7 @@ class Worker:
         now = clock.now_ms()
         self.worker_id = self.store.register(self.setup.identity, now=now)
         self.bell = self.store.listen(self.worker_id)
+        self.definitions.publish(self.store)
         self.flight = Flight(self.store, self.worker_id, self.definitions, self.place, self.slots, self.journal)
         self.duties = Duties(self.store, self.worker_id, self.flight, self.definitions, self.place, self.journal)
         self.stopping = Stopping(
