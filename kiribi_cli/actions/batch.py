@@ -71,10 +71,14 @@ class BadBatchError(KiribiError):
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Lines whose jobs differ in their payload only: `text` checks a line and gives the payload to store."""
+    """Lines whose jobs differ in their payload only: `text` checks a line and gives the payload to store.
+
+    `texts` does it for many at once, or answers None where one of them has to be looked at by itself.
+    """
 
     job: NewJob
     text: Callable[[bytes], str]
+    texts: Callable[[Sequence[bytes]], list[str] | None]
 
 
 # Given the moment of a transaction, what makes a row of each of its lines.
@@ -84,6 +88,8 @@ Told = Callable[[Sequence[int], Sequence[BadLine]], None]
 
 # Payloads may be large: a transaction is bounded by its bytes, too.
 _BYTES_MAX = 16 * 1_048_576
+# Lines that are looked at together; one that is not plain makes so many slow.
+_BLOCK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,28 +123,28 @@ class Batch:
         """Store the next lines as one transaction and take them off; answers how many they were."""
         lines = _bounded(waiting[: self.size])
         del waiting[: len(lines)]
-        through = passed + len(lines)
-        if through >= self.account.first_line:
+        if passed + len(lines) >= self.account.first_line:
             before = max(0, self.account.first_line - passed - 1)
-            self._store(list(enumerate(lines, passed + 1))[before:], through)
+            self._store(lines[before:], passed + before + 1)
         return len(lines)
 
-    def _store(self, numbered: list[tuple[int, bytes]], through: int) -> None:
+    def _store(self, lines: list[bytes], first: int) -> None:
+        """Store lines of which `first` is the number of the first."""
         now = self.clock()
         bad = list[BadLine]()
         match self.cook(now):
-            case Alike(job, text):
-                texts, _ = _made(numbered, text, bad)
+            case Alike() as alike:
+                texts = _texts(lines, first, alike, bad)
                 self._check(bad)
-                ids: Sequence[int] = self._alike(job, texts, now)
+                ids: Sequence[int] = self._alike(alike.job, texts, now)
                 deduplicated = 0
             case make:
-                jobs, numbers = _made(numbered, make, bad)
+                jobs, numbers = _made(lines, first, make, bad)
                 self._check(bad)
                 inserted = self._strict(jobs, numbers, bad, now)
                 ids = [each.id for each in inserted]
                 deduplicated = sum(each.deduplicated for each in inserted)
-        self.account.add(ids, deduplicated, through)
+        self.account.add(ids, deduplicated, first + len(lines) - 1)
         self.account.bad += bad
         self.told(ids, bad)
 
@@ -190,12 +196,21 @@ def _bounded(lines: list[bytes]) -> list[bytes]:
     return lines
 
 
+def _texts(lines: list[bytes], first: int, alike: Alike, bad: list[BadLine]) -> list[str]:
+    texts = list[str]()
+    for start in range(0, len(lines), _BLOCK):
+        block = lines[start : start + _BLOCK]
+        seen = alike.texts(block)
+        texts += _made(block, first + start, alike.text, bad)[0] if seen is None else seen
+    return texts
+
+
 def _made(
-    numbered: Iterable[tuple[int, bytes]], make: Callable[[bytes], Made], bad: list[BadLine]
+    lines: list[bytes], first: int, make: Callable[[bytes], Made], bad: list[BadLine]
 ) -> tuple[list[Made], list[int]]:
     """What the lines come to, and their numbers; those that cannot be go to `bad`."""
     made, numbers = list[Made](), list[int]()
-    for number, line in numbered:
+    for number, line in enumerate(lines, first):
         if not line or line.isspace():
             continue
         try:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from json import loads
@@ -16,12 +16,12 @@ from kiribi_cli.core.job import Job, NewJob, Status
 from kiribi_cli.core.options import with_command
 from kiribi_cli.core.params import Check, check_for, declared_types, merge
 from kiribi_cli.core.placeholders import MissingValueError, fill, fill_argv
-from kiribi_cli.core.plan import label, new_job, plan_of, with_key
+from kiribi_cli.core.plan import is_met, label, new_job, plan_of, with_key
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken, Worker
 
 if TYPE_CHECKING:
-    from kiribi_cli.core.plan import Plan
+    from kiribi_cli.core.plan import Need, Plan
 
 Maker = Callable[[str | bytes | None, str | None], NewJob]
 
@@ -85,20 +85,28 @@ class Recipe:
             parent=self.caller.parent,
         )
 
-    def texts(self) -> Callable[[bytes], str]:
-        """Give what checks a payload and answers the text to store."""
-        check = self._checked if self.plan["needs"] else self.check
+    def text(self, line: bytes) -> str:
+        """Check a payload and give the text to store; raises KiribiError(PAYLOAD)."""
+        text, _ = self._checked(line.strip())
+        return "null" if text is None else text
 
-        def text_of(payload: bytes) -> str:
-            text, _ = check(payload)
-            return "null" if text is None else text
+    def block_texts(self) -> Callable[[Sequence[bytes]], list[str] | None]:
+        """Give what does the same for many payloads at once, or answers None: then one needs a look by itself."""
+        from kiribi_cli.core.block import block_check_for
 
-        return text_of
+        check, needs = block_check_for(self.definition), self.plan["needs"]
+
+        def texts_of(lines: Sequence[bytes]) -> list[str] | None:
+            seen = check(lines)
+            return seen[0] if seen and all(is_met(need, value) for need in needs for value in seen[1]) else None
+
+        return texts_of
 
     def _checked(self, payload: str | bytes | None) -> tuple[str | None, Any]:
         text, value = self.check(payload)
-        for path, spread in self.plan["needs"]:
-            _check_need(self.definition.name, path, value, spread=spread)
+        for need in self.plan["needs"]:
+            if not is_met(need, value):
+                _check_need(self.definition.name, need, value)
         return text, value
 
     def _filled(self, value: Any) -> str:
@@ -205,7 +213,8 @@ def _canonical(value: Any) -> str:
     return text if len(text) <= _KEY_SHOWN else f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
-def _check_need(name: str, path: tuple[str, ...], value: Any, *, spread: bool) -> None:
+def _check_need(name: str, need: "Need", value: Any) -> None:
+    path, spread = need
     element = "{" + ".".join(("payload", *path)) + ("...}" if spread else "}")
     try:
         fill_argv([element], {"payload": value})

@@ -11,7 +11,7 @@ from kiribi_cli.actions.origin import parent_job, user_at_host
 from kiribi_cli.config import cache, nearby
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.options import with_command
-from kiribi_cli.core.plan import label, lookup, new_job
+from kiribi_cli.core.plan import is_met, label, lookup, new_job
 
 TYPE_CHECKING = False  # typing costs 3 ms
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def row_of(
     if "priority" in words:
         plan["priority"] = _priority(words["priority"])
     text, value = _payload(words, plan)
-    for path, spread in plan["needs"]:
-        _check_need(lookup(value, path), spread=spread)
+    if not all(is_met(need, value) for need in plan["needs"]):
+        raise _NotPlainError
     origin, parent = user_at_host(), parent_job(env, db)
     key = _key(words, plan, value)
     return new_job(plan, text, key, now=now, run_at=None, origin_kind="cli", origin_by=origin, parent=parent)
@@ -215,14 +215,6 @@ def _json(text: str) -> str:
     from _json import encode_basestring
 
     return str(encode_basestring(text))
-
-
-def _check_need(value: "Any", *, spread: bool) -> None:
-    if spread:
-        if not isinstance(value, list) or any(each is None or isinstance(each, (list, dict)) for each in value):
-            raise _NotPlainError
-    elif value is None:
-        raise _NotPlainError
 
 
 def _key(words: "Words", plan: "Plan", value: "Any") -> str | None:

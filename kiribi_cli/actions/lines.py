@@ -23,11 +23,11 @@ _RECIPES = 256
 
 def payload_lines(recipe: Recipe) -> Cook:
     """Each line is a payload of one definition."""
+    text_of, texts_of = recipe.text, recipe.block_texts()
 
     def cook(now: int) -> Callable[[bytes], NewJob] | Alike:
         if recipe.plan["unique"] is None:
-            text_of = recipe.texts()
-            return Alike(recipe.bare(now), lambda line: text_of(line.strip()))
+            return Alike(recipe.bare(now), text_of, texts_of)
         make, key = recipe.maker(now), recipe.key
         return lambda line: make(line.strip(), key)
 

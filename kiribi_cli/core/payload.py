@@ -92,14 +92,16 @@ def _constant(word: str) -> "NoReturn":
     raise refusal(f"not valid: {word} is not JSON")
 
 
-def _scanner() -> "Callable[[str, int], tuple[Any, int]]":
+def scanner(pairs: "Any", integer: "Any") -> "Callable[[str, int], tuple[Any, int]]":
+    """Build a scanner: where a value begins -> value and end. `pairs` makes objects, `integer` the numbers."""
+
     class Rules:
         strict = True
         object_hook = None
         array_hook = None
-        object_pairs_hook = staticmethod(_object)
+        object_pairs_hook = staticmethod(pairs) if pairs else None
         parse_float = staticmethod(_number)
-        parse_int = staticmethod(_integer)
+        parse_int = staticmethod(integer)
         parse_constant = staticmethod(_constant)
         memo: "dict[str, str]" = {}  # noqa: RUF012  (what the scanner asks for)
 
@@ -116,17 +118,17 @@ def _scanner() -> "Callable[[str, int], tuple[Any, int]]":
     return make_scanner(rules)
 
 
-_scan = _scanner()
+scan = scanner(_object, _integer)
 
 
 def _scanned(text: str, start: int) -> "tuple[Any, int]":
     try:
-        return _scan(text, start)
+        return scan(text, start)
     except SystemError:
         # The scanner of CPython 3.11 has no error to raise until json.decoder is loaded.
         import json.decoder  # noqa: F401
 
-        return _scan(text, start)
+        return scan(text, start)
 
 
 def _check_depth(value: "Any") -> None:
@@ -229,9 +231,9 @@ def _members(text: str) -> "list[tuple[str, int, int]]":
     found = []
     at = _skip(text, text.index("{") + 1)
     while text[at] != "}":
-        key, at = _scan(text, at)
+        key, at = scan(text, at)
         start = _skip(text, _skip(text, at) + 1)
-        _, end = _scan(text, start)
+        _, end = scan(text, start)
         found.append((key, start, end))
         at = _skip(text, end)
         at = _skip(text, at + 1) if text[at] == "," else at
@@ -264,13 +266,7 @@ _DISTINCT_MAX = 256
 
 def check_arguments(value: "Any") -> None:
     """Refuse an object in which two keys would be one KIRIBI_ARG_ variable; nulls, lists and objects get none."""
-    if not isinstance(value, dict) or len(value) < 2 or (keys := tuple(value)) in _distinct:
-        return
-    if len({argument_variable(key) for key in keys}) == len(keys):
-        # The lines of a batch mostly have the same keys.
-        if len(_distinct) >= _DISTINCT_MAX:
-            _distinct.clear()
-        _distinct.add(keys)
+    if not isinstance(value, dict) or are_distinct(tuple(value)):
         return
     seen: dict[str, str] = {}
     for key, inner in value.items():
@@ -280,3 +276,20 @@ def check_arguments(value: "Any") -> None:
         if variable in seen:
             raise refusal(f'not valid: "{shown(seen[variable])}" and "{shown(key)}" are both ${variable}')
         seen[variable] = key
+
+
+def are_distinct(keys: "tuple[str, ...]") -> bool:
+    """Tell whether keys have variables of their own, whatever the values.
+
+    >>> are_distinct(("a", "b")), are_distinct(("a-b", "a_b"))
+    (True, False)
+    """
+    if len(keys) < 2 or keys in _distinct:
+        return True
+    if len({argument_variable(key) for key in keys}) < len(keys):
+        return False
+    # The lines of a batch mostly have the same keys.
+    if len(_distinct) >= _DISTINCT_MAX:
+        _distinct.clear()
+    _distinct.add(keys)
+    return True

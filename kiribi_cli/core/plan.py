@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Path = tuple[str, ...]
     # Text, and paths into the payload, in turn; None stands for the whole payload and whatever else is not plain.
     Parts = tuple[str | Path, ...] | None
+    # What a placeholder in the command needs of the payload: a path, and whether it is spread over arguments.
+    Need = tuple[Path, bool]
 
     class Plan(TypedDict):
         """What the jobs of a definition take over, ready to be stored."""
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
         expires_ms: int | None
         # The key, until when, and what a conflict means.
         unique: tuple[Parts, str | int, str] | None
-        # What placeholders in the command need of the payload: (path, whether it is spread over arguments).
-        needs: tuple[tuple[Path, bool], ...]
+        needs: tuple[Need, ...]
         payload_max: int
         # Whether params or a schema want to see the payload: then only core/params.py can check it.
         checked: bool
@@ -143,6 +144,19 @@ def lookup(value: "Any", path: "Path") -> "Any":
     return value
 
 
+def is_met(need: "Need", value: "Any") -> bool:
+    """Tell whether a payload certainly has what a placeholder needs; what is left, core/placeholders.py judges.
+
+    >>> is_met((("a",), False), {"a": 1}), is_met((("a",), True), {"a": 1}), is_met((("a",), True), {"a": ["x"]})
+    (True, False, True)
+    """
+    path, spread = need
+    found = lookup(value, path)
+    if not spread:
+        return found is not None
+    return isinstance(found, list) and not any(each is None or isinstance(each, (list, dict)) for each in found)
+
+
 def _unique_plan(unique: "Unique") -> "tuple[Parts, str | int, str]":
     if unique.key is None:
         return None, unique.until, unique.on_conflict
@@ -160,7 +174,7 @@ def _unique_plan(unique: "Unique") -> "tuple[Parts, str | int, str]":
     return (*parts, fill(unique.key[end:], {})), unique.until, unique.on_conflict
 
 
-def _needs(command: "tuple[str, ...]") -> "tuple[tuple[Path, bool], ...]":
+def _needs(command: "tuple[str, ...]") -> "tuple[Need, ...]":
     if not any("{payload" in element for element in command[1:]):
         return ()
     from kiribi_cli.core.placeholders import find

@@ -55,6 +55,14 @@ def test_every_line_is_a_payload_kept_byte_for_byte_and_ids_come_in_order(jobs: 
     assert payloads(jobs) == texts
 
 
+def test_lines_that_want_a_closer_look_stand_where_they_stood_among_plain_ones(jobs: Kiribi) -> None:
+    texts = [f'{{"n": {n}}}' for n in range(500)]
+    texts[7], texts[250], texts[499] = '{"n": {"deep": []}}', "null", ' {"n":"\\u00e9"}'
+    jobs.ok("enqueue", "Echo", "--batch", "-", stdin=lines(*texts))
+
+    assert payloads(jobs) == [text.strip() for text in texts]
+
+
 def test_blank_lines_count_as_lines_but_make_no_jobs(jobs: Kiribi) -> None:
     told = jobs.json("enqueue", "Echo", "--batch", "-", stdin="1\n\n \r\n2")
 
