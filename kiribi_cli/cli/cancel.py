@@ -2,21 +2,18 @@
 
 from typing import Annotated
 
-import typer
-
-from kiribi_cli.cli.wiring import DryRun, Ids, filtered, here
+from kiribi_cli.cli.declared import Context, Option, filtered
+from kiribi_cli.cli.wiring import DryRun, Ids, here
 
 
 @filtered
 def cancel(
-    ctx: typer.Context,
+    ctx: Context,
     ids: Ids = None,
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the running ones have ended.")] = False,
-    signal: Annotated[
-        str | None, typer.Option("--signal", metavar="SIG", help="Send this first, not stop_signal.")
-    ] = None,
-    immediately: Annotated[bool, typer.Option("--now", help="SIGKILL at once.")] = False,
+    wait: Annotated[bool, Option("--wait", help="Return when the running ones have ended.")] = False,
+    signal: Annotated[str | None, Option("--signal", metavar="SIG", help="Send this first, not stop_signal.")] = None,
+    immediately: Annotated[bool, Option("--now", help="SIGKILL at once.")] = False,
     dry_run: DryRun = False,
 ) -> int:
     """End unfinished jobs.

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import here
 
 if TYPE_CHECKING:
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def check(
-    ctx: typer.Context,
+    ctx: Context,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE|-]", help="This file, or stdin; default: the one in use.")
+        str | None, Argument(metavar="[FILE|-]", help="This file, or stdin; default: the one in use.")
     ] = None,
     *,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors too.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Warnings are errors too.")] = False,
 ) -> int:
     """Find everything that is wrong with jobs.toml.
 

@@ -1,19 +1,24 @@
 """How a command is made of a function: the options every command shares, help as plain text, and lazy loading.
 
-Built on the Click that Typer carries. A command is a function with Typer annotations; its docstring is its help and
-ends with a paragraph `Examples:`. Shared options are not in its signature: they are collected here and read through
-wiring.here(ctx).
+Built on the Click that Typer carries, for help, errors and every form of a command line that quick.py does not read.
+A command is a function with annotations of declared.py; its docstring is its help and ends with a paragraph
+`Examples:`. Shared options are not in its signature: they are collected in the context and read through wiring.here.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Annotated, Any, get_args, get_origin
 
+import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
+
+from kiribi_cli.cli import declared
+from kiribi_cli.cli.declared import AFTER, FILTER_OPTIONS, FILTERS, GLOBAL_OPTIONS, GLOBALS, Shared, collect
+from kiribi_cli.cli.quick import function_at
 
 # Private names, but Typer has no public ones for them; pyproject.toml bounds the version.
 from typer._click import Context, HelpFormatter, Parameter  # isort: skip
@@ -21,102 +26,37 @@ from typer._click.exceptions import UsageError  # isort: skip
 from typer._click.parser import _OptionParser, _ParsingState  # isort: skip
 from typer._click.types import INT, STRING  # isort: skip
 
-GLOBALS = "kiribi.globals"
-FILTERS = "kiribi.filters"
-AFTER = "kiribi.after"
-
 HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-def _collect(place: str) -> Callable[[Context, Parameter, Any], Any]:
-    def collect(ctx: Context, param: Parameter, value: Any) -> Any:
-        # Given before and after the command: the later one holds, except that -v adds up and lists go on.
-        if value not in (None, False, (), 0, []):
-            name = _word(param.opts[-1])
-            kept = ctx.meta.setdefault(place, {})
-            adds = isinstance(value, int | list | tuple) and not isinstance(value, bool) and kept.get(name)
-            kept[name] = kept[name] + value if adds else value
-            if name in FORMS:
-                kept["form"] = name
+def _collecting(place: str, option: Shared) -> Callable[[Context, Parameter, Any], Any]:
+    def collecting(ctx: Context, param: Parameter, value: Any) -> Any:  # noqa: ARG001  (Click's signature)
+        collect(ctx.meta, place, option, value)
         return value
 
-    return collect
+    return collecting
 
 
-FORMS = ("json", "jsonl", "tsv", "table")
-
-Names = tuple[str, ...]
-Made = TypeVar("Made", bound=Callable[..., Any])
-
-
-def _word(option: str) -> str:
-    return option.lstrip("-").replace("-", "_")
-
-
-def _option(
-    place: str, names: Names, meta: str | None, text: str, *, count: bool = False, many: bool = False
-) -> TyperOption:
-    flag = meta is None and not count
+def _option(place: str, option: Shared) -> TyperOption:
+    flag = option.metavar is None and not option.count
     return TyperOption(
         # A name of its own: a command may have an argument that is called like one of these.
-        param_decls=[*names, f"{place}_{_word(names[-1])}".replace(".", "_")],
-        is_flag=flag or None, count=count, multiple=many, type=None if flag else INT if count else STRING,
-        metavar=meta, help=text, hidden=not text, expose_value=False,
-        callback=_collect(place), default=0 if count else None,
+        param_decls=[*option.names, f"{place}_{option.word}".replace(".", "_")],
+        is_flag=flag or None, count=option.count, multiple=option.many,
+        type=None if flag else INT if option.count else STRING,
+        metavar=option.metavar, help=option.text, hidden=not option.text, expose_value=False,
+        callback=_collecting(place, option), default=0 if option.count else None,
     )  # fmt: skip
-
-
-def _global(names: Names, meta: str | None, text: str, *, count: bool = False) -> TyperOption:
-    return _option(GLOBALS, names, meta, text, count=count)
 
 
 def global_options() -> list[Parameter]:
     """The options of cli.md, section 2; new objects at each call, since Click binds them to a command."""
-    return [
-        _global(("-c", "--config"), "FILE", "Use this jobs.toml; trusted as it is. [KIRIBI_CONFIG]"),
-        _global(("-C", "--directory"), "DIR", "Act as if started in DIR."),
-        _global(("--db",), "PATH|URL", "Use this database. [KIRIBI_DB]"),
-        _global(("--json",), None, "One JSON document. [KIRIBI_FORMAT]"),
-        _global(("--jsonl",), None, "One JSON object a line, as they come."),
-        _global(("--tsv",), None, "Tab-separated raw values, no header; the default when stdout is not a terminal."),
-        _global(("--table",), None, "A table for people; the default on a terminal."),
-        _global(("--fields",), "a,b,c", "These fields in this order, in any form; `--fields help` lists them."),
-        _global(("-q", "--quiet"), None, "Ids (or names) only, one a line."),
-        _global(("-s", "--silent"), None, "Nothing on stdout, only errors on stderr."),
-        _global(("-v", "--verbose"), None, "Say which files are used; twice: more. [KIRIBI_VERBOSE]", count=True),
-        _global(("--color",), "auto|always|never", "Colours. [NO_COLOR, FORCE_COLOR]"),
-        _global(("--no-pager",), None, "No pager. [KIRIBI_PAGER, PAGER]"),
-        _global(("--utc",), None, "Times for people in UTC; JSON and TSV always are."),
-        _global(("-y", "--yes"), None, "Answer yes to every question."),
-        _global(("--no-input",), None, "Never ask; a needed question is exit 9. [KIRIBI_NO_INPUT]"),
-    ]
+    return [_option(GLOBALS, option) for option in GLOBAL_OPTIONS]
 
 
 def filter_options() -> list[Parameter]:
     """The filters of cli.md, section 2, for commands marked with `filtered`."""
-    rows: tuple[tuple[str, str, str, bool], ...] = (
-        ("--status", "S", "Only with this status, alias or group; comma or repetition = or.", True),
-        ("--job", "NAME", "Only of this job definition (glob).", True),
-        ("--queue", "Q", "Only in this queue.", True),
-        ("--tag", "T", "Only with this tag.", True),
-        # Without a text they are hidden: they are refused until there are schedules and flows.
-        ("--schedule", "S", "", True),
-        ("--flow", "ID", "", True),
-        ("--worker", "W", "Only whose latest attempt ran on this worker.", True),
-        ("--since", "T", "Not before this time, or this long ago.", False),
-        ("--until", "T", "Before this time.", False),
-        ("--time", "created|started|finished", "Which time --since and --until mean.", False),
-        ("--where", "PATH=VALUE", "Only whose payload has VALUE at PATH.", True),
-        ("--grep", "TEXT", "Only with TEXT in name, error or tags.", True),
-        ("--query", "TEXT", "The same as words, see `kiribi help queries`.", True),
-    )
-    return [_option(FILTERS, (name,), meta, text, many=many) for name, meta, text, many in rows]
-
-
-def filtered(command: Made) -> Made:
-    """Mark a command as taking the filter options; it reads them with here.filter()."""
-    command.filtered = True  # type: ignore[attr-defined]
-    return command
+    return [_option(FILTERS, option) for option in FILTER_OPTIONS]
 
 
 class Parser(_OptionParser):
@@ -198,14 +138,36 @@ class Group(TyperGroup):
 
 def load(where: str, name: str) -> Command:
     """Import "module:function" and make a command of it."""
-    module, _, function = where.partition(":")
-    made = getattr(import_module(f"kiribi_cli.cli.{module}"), function)
-    info = CommandInfo(name=name, cls=Command, callback=made, context_settings=dict(HELP_NAMES))
+    made = function_at(where)
+    info = CommandInfo(name=name, cls=Command, callback=_for_typer(made), context_settings=dict(HELP_NAMES))
     command = get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
     command.params += [*(filter_options() if getattr(made, "filtered", False) else ()), *global_options()]
     if not isinstance(command, Command):
         raise TypeError(where)
     return command
+
+
+def _for_typer(made: FunctionType) -> FunctionType:
+    """Copy a command, with Typer's annotations in place of ours."""
+    copy = FunctionType(made.__code__, made.__globals__, made.__name__, made.__defaults__)
+    copy.__kwdefaults__, copy.__doc__ = made.__kwdefaults__, made.__doc__
+    copy.__annotations__ = {name: _typers(annotation) for name, annotation in made.__annotations__.items()}
+    return copy
+
+
+def _typers(annotation: Any) -> Any:
+    if annotation is declared.Context:
+        return typer.Context
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, said = get_args(annotation)
+    match said:
+        case declared.Option():
+            return Annotated[kind, typer.Option(*said.names, **said.told)]
+        case declared.Argument():
+            return Annotated[kind, typer.Argument(**said.told)]
+        case _:
+            return annotation
 
 
 def _is_there(where: str) -> bool:
@@ -220,7 +182,7 @@ def _parser(command: TyperCommand | TyperGroup, ctx: Context) -> Parser:
 
 
 def _version_option(name: str | None) -> list[Parameter]:
-    return [] if name else [_global(("--version",), None, "Print the version and exit.")]
+    return [] if name else [_option(GLOBALS, Shared(("--version",), None, "Print the version and exit."))]
 
 
 def _unknown(word: str, known: Iterable[str], path: str) -> str:

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ VARIABLES = {
 }  # fmt: skip
 
 
-def path(ctx: typer.Context) -> int:
+def path(ctx: Context) -> int:
     """Print which jobs.toml and which database are in use.
 
     Examples:
@@ -48,10 +47,10 @@ def _path_lines(at: "Here", view: Mapping[str, Any]) -> Iterator[str]:
 
 
 def show(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     origin: Annotated[
-        bool, typer.Option("--origin", help="Where each value comes from: flag, variable, file and line.")
+        bool, Option("--origin", help="Where each value comes from: flag, variable, file and line.")
     ] = False,
 ) -> int:
     """Print every setting in effect.

@@ -7,20 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import DryRun, here
 from kiribi_cli.errors import Code, KiribiError
 
 if TYPE_CHECKING:
     from kiribi_cli.cli.wiring import Here
 
-Target = Annotated[str, typer.Argument(metavar="FILE|-", help="A file, or - for stdout.")]
-Source = Annotated[str, typer.Argument(metavar="FILE|-", help="A file, or - for stdin.")]
+Target = Annotated[str, Argument(metavar="FILE|-", help="A file, or - for stdout.")]
+Source = Annotated[str, Argument(metavar="FILE|-", help="A file, or - for stdin.")]
 SIZES = ("size_bytes", "free_bytes", "wal_bytes", "log_bytes")
 
 
-def info(ctx: typer.Context) -> int:
+def info(ctx: Context) -> int:
     """Say what the database is like: version and verdict, sizes, rows, the oldest job.
 
     Examples:
@@ -56,7 +55,7 @@ def _info_lines(at: "Here", view: Mapping[str, Any]) -> Iterator[str]:
         yield f"{label:<16}{at.out.shown(text)}"
 
 
-def migrate(ctx: typer.Context, *, dry_run: DryRun = False) -> int:
+def migrate(ctx: Context, *, dry_run: DryRun = False) -> int:
     """Bring an older database to the schema of this kiribi, after a backup beside it.
 
     The first command that opens it does the same by itself.
@@ -113,7 +112,7 @@ def _schema_version(at: "Here") -> int:
             connection.close()
 
 
-def backup(ctx: typer.Context, file: Target) -> int:
+def backup(ctx: Context, file: Target) -> int:
     """Copy the database while it is in use.
 
     The copy is a whole database. An existing FILE is replaced only with --yes.
@@ -145,7 +144,7 @@ def _to_stdout(at: "Here") -> None:
         copy.unlink(missing_ok=True)
 
 
-def verify(ctx: typer.Context) -> int:
+def verify(ctx: Context) -> int:
     """Read the whole database and check its rules: integrity, statuses, attempts, unique keys, logs.
 
     Exit 1 with a list if something is broken.
@@ -170,7 +169,7 @@ def verify(ctx: typer.Context) -> int:
     return 1 if problems else 0
 
 
-def vacuum(ctx: typer.Context) -> int:
+def vacuum(ctx: Context) -> int:
     """Give the space of deleted rows back to the disk, in steps that block nobody for long.
 
     Examples:
@@ -189,10 +188,10 @@ def vacuum(ctx: typer.Context) -> int:
 
 
 def export(
-    ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="A file; default: stdout.")] = "-",
+    ctx: Context,
+    file: Annotated[str, Argument(metavar="[FILE|-]", help="A file; default: stdout.")] = "-",
     *,
-    logs: Annotated[bool, typer.Option("--logs", help="With everything that jobs printed.")] = False,
+    logs: Annotated[bool, Option("--logs", help="With everything that jobs printed.")] = False,
 ) -> int:
     """Write everything as JSON lines: jobs, attempts, events, statistics. Nothing is redacted.
 
@@ -219,7 +218,7 @@ def export(
     return 0
 
 
-def import_(ctx: typer.Context, file: Source) -> int:
+def import_(ctx: Context, file: Source) -> int:
     """Read what kiribi db export wrote into an empty database.
 
     Examples:

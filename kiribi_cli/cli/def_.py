@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
@@ -17,10 +16,10 @@ FIELDS = ("name", "kind", "queue", "schedules", "last", "ok_7d", "description", 
 
 
 def ls(
-    ctx: typer.Context,
-    glob: Annotated[str, typer.Argument(metavar="[GLOB]", help="Only names like this: 'Mail*'.")] = "*",
+    ctx: Context,
+    glob: Annotated[str, Argument(metavar="[GLOB]", help="Only names like this: 'Mail*'.")] = "*",
     *,
-    hidden: Annotated[bool, typer.Option("--hidden", help="Also definitions marked hidden.")] = False,
+    hidden: Annotated[bool, Option("--hidden", help="Also definitions marked hidden.")] = False,
 ) -> int:
     """List the job definitions, and how they have been doing.
 
@@ -83,8 +82,8 @@ def _columns(now: int) -> tuple[Column, ...]:
 
 
 def show(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A job definition.")],
+    ctx: Context,
+    name: Annotated[str, Argument(metavar="NAME", help="A job definition.")],
 ) -> int:
     """Show a definition: every value in effect and where it comes from.
 
@@ -160,18 +159,16 @@ def value_text(value: Any) -> str:
 
 
 def add(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND...", help="What it runs, behind --.")
-    ] = None,
+    ctx: Context,
+    name: Annotated[str, Argument(metavar="NAME", help="The new name.")],
+    command: Annotated[list[str] | None, Argument(metavar="-- COMMAND...", help="What it runs, behind --.")] = None,
     *,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="Its queue.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
-    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="One line.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A tag.")] = None,
-    cron: Annotated[str | None, typer.Option("--cron", metavar="EXPR", hidden=True)] = None,
+    queue: Annotated[str | None, Option("--queue", metavar="Q", help="Its queue.")] = None,
+    timeout: Annotated[str | None, Option("--timeout", metavar="T", help="Longest time of an attempt.")] = None,
+    max_attempts: Annotated[int | None, Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
+    description: Annotated[str | None, Option("--description", metavar="TEXT", help="One line.")] = None,
+    tag: Annotated[list[str] | None, Option("--tag", metavar="T", help="A tag.")] = None,
+    cron: Annotated[str | None, Option("--cron", metavar="EXPR", hidden=True)] = None,
 ) -> int:
     """Append a definition to jobs.toml.
 
@@ -204,8 +201,8 @@ def add(
 
 
 def schema(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of this definition's payload.")] = None,
+    ctx: Context,
+    name: Annotated[str | None, Argument(metavar="[NAME]", help="Of this definition's payload.")] = None,
 ) -> int:
     """Print the JSON Schema of jobs.toml, or of the payload of one definition.
 

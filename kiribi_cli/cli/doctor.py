@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
@@ -15,9 +14,9 @@ SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 
 
 def doctor(
-    ctx: typer.Context,
+    ctx: Context,
     *,
-    deep: Annotated[bool, typer.Option("--deep", help="Also what kiribi db verify does.")] = False,
+    deep: Annotated[bool, Option("--deep", help="Also what kiribi db verify does.")] = False,
 ) -> int:
     """Say what is wrong or risky on this machine.
 

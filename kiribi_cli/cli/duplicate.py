@@ -2,40 +2,35 @@
 
 from typing import Annotated
 
-import typer
-
 from kiribi_cli.cli import options
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import DryRun, here
 
 
 def duplicate(
-    ctx: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="ID [KEY=VALUE]...", help="The job, and what differs.")],
+    ctx: Context,
+    words: Annotated[list[str], Argument(metavar="ID [KEY=VALUE]...", help="The job, and what differs.")],
     *,
     payload: Annotated[
-        str | None, typer.Option("-p", "--payload", metavar="JSON", help="Another payload: JSON, @FILE or -.")
+        str | None, Option("-p", "--payload", metavar="JSON", help="Another payload: JSON, @FILE or -.")
     ] = None,
-    edit: Annotated[bool, typer.Option("--edit", help="Open the payload in $VISUAL or $EDITOR.")] = False,
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=10_000, help="So many of them.")] = 1,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="Another queue.")] = None,
-    priority: Annotated[int | None, typer.Option("--priority", metavar="N", help="Another priority.")] = None,
+    edit: Annotated[bool, Option("--edit", help="Open the payload in $VISUAL or $EDITOR.")] = False,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=10_000, help="So many of them.")] = 1,
+    queue: Annotated[str | None, Option("--queue", metavar="Q", help="Another queue.")] = None,
+    priority: Annotated[int | None, Option("--priority", metavar="N", help="Another priority.")] = None,
     tag: options.Tags = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Another name (ad-hoc jobs).")] = None,
+    name: Annotated[str | None, Option("--name", metavar="NAME", help="Another name (ad-hoc jobs).")] = None,
     delay: options.In = None,
     when: options.At = None,
     max_attempts: options.MaxAttempts = None,
     timeout: options.Timeout = None,
     expires: options.Expires = None,
     backoff: options.Backoff = None,
-    unique: Annotated[str | None, typer.Option("--unique", metavar="KEY", help="A unique key of its own.")] = None,
-    until: Annotated[
-        str | None, typer.Option("--while", metavar="W", help="pending, unfinished or a duration.")
-    ] = None,
-    on_conflict: Annotated[
-        str | None, typer.Option("--on-conflict", metavar="C", help="skip or error (error here).")
-    ] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="Ad-hoc jobs only.")] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Another folder (ad-hoc jobs).")] = None,
+    unique: Annotated[str | None, Option("--unique", metavar="KEY", help="A unique key of its own.")] = None,
+    until: Annotated[str | None, Option("--while", metavar="W", help="pending, unfinished or a duration.")] = None,
+    on_conflict: Annotated[str | None, Option("--on-conflict", metavar="C", help="skip or error (error here).")] = None,
+    env: Annotated[list[str] | None, Option("--env", metavar="NAME[=VALUE]", help="Ad-hoc jobs only.")] = None,
+    cwd: Annotated[str | None, Option("--cwd", metavar="DIR", help="Another folder (ad-hoc jobs).")] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Enqueue a new job like one that is there.
@@ -82,7 +77,7 @@ def duplicate(
     return 0
 
 
-def _edited_payload(ctx: typer.Context, before: str | bytes | None) -> str:
+def _edited_payload(ctx: Context, before: str | bytes | None) -> str:
     import json
 
     from kiribi_cli.cli.editor import edited
@@ -99,7 +94,7 @@ def _edited_payload(ctx: typer.Context, before: str | bytes | None) -> str:
     return edited(here(ctx), shown, read)
 
 
-def _print(ctx: typer.Context, ids: list[int], deduplicated: set[int]) -> None:
+def _print(ctx: Context, ids: list[int], deduplicated: set[int]) -> None:
     from kiribi_cli.actions.views import job_view
 
     at = here(ctx)

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import here
 
 if TYPE_CHECKING:
@@ -13,25 +12,21 @@ if TYPE_CHECKING:
 
 
 def edit(
-    ctx: typer.Context,
-    words: Annotated[
-        list[str], typer.Argument(metavar="ID [KEY=VALUE]...", help="The job, and changes to its payload.")
-    ],
+    ctx: Context,
+    words: Annotated[list[str], Argument(metavar="ID [KEY=VALUE]...", help="The job, and changes to its payload.")],
     *,
     payload: Annotated[
-        str | None, typer.Option("-p", "--payload", metavar="JSON", help="A new payload: JSON, @FILE or -.")
+        str | None, Option("-p", "--payload", metavar="JSON", help="A new payload: JSON, @FILE or -.")
     ] = None,
-    when: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Not before this time.")] = None,
-    delay: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="Not before so long from now.")] = None,
-    immediately: Annotated[bool, typer.Option("--now", help="As soon as possible.")] = False,
-    priority: Annotated[int | None, typer.Option("--priority", metavar="N", help="A new priority.")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="Another queue.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help='Of each attempt, or "none".')] = None,
-    expires: Annotated[str | None, typer.Option("--expires", metavar="T", help='After its time, or "none".')] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="T", help="These tags instead of the old ones.")
-    ] = None,
+    when: Annotated[str | None, Option("--at", metavar="TIME", help="Not before this time.")] = None,
+    delay: Annotated[str | None, Option("--in", metavar="DURATION", help="Not before so long from now.")] = None,
+    immediately: Annotated[bool, Option("--now", help="As soon as possible.")] = False,
+    priority: Annotated[int | None, Option("--priority", metavar="N", help="A new priority.")] = None,
+    queue: Annotated[str | None, Option("--queue", metavar="Q", help="Another queue.")] = None,
+    max_attempts: Annotated[int | None, Option("--max-attempts", metavar="N", help="Attempts in all.")] = None,
+    timeout: Annotated[str | None, Option("--timeout", metavar="T", help='Of each attempt, or "none".')] = None,
+    expires: Annotated[str | None, Option("--expires", metavar="T", help='After its time, or "none".')] = None,
+    tag: Annotated[list[str] | None, Option("--tag", metavar="T", help="These tags instead of the old ones.")] = None,
 ) -> int:
     """Change a job that has not started.
 

@@ -2,21 +2,18 @@
 
 from typing import Annotated
 
-import typer
-
 from kiribi_cli.cli import options
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import DryRun, here
 
 
 def enqueue(
-    ctx: typer.Context,
+    ctx: Context,
     words: options.JobOrCommand = None,
     *,
     payload: options.Payload = None,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="Q", help="The queue.")] = None,
-    priority: Annotated[
-        int | None, typer.Option("--priority", metavar="N", help="Higher first, -1000 to 1000.")
-    ] = None,
+    queue: Annotated[str | None, Option("--queue", metavar="Q", help="The queue.")] = None,
+    priority: Annotated[int | None, Option("--priority", metavar="N", help="Higher first, -1000 to 1000.")] = None,
     tag: options.Tags = None,
     name: options.Name = None,
     delay: options.In = None,
@@ -26,41 +23,39 @@ def enqueue(
     expires: options.Expires = None,
     backoff: options.Backoff = None,
     unique: Annotated[
-        str | None, typer.Option("--unique", metavar="KEY", help="Only if no job with this key is there.")
+        str | None, Option("--unique", metavar="KEY", help="Only if no job with this key is there.")
     ] = None,
     until: options.While = None,
     on_conflict: Annotated[
         str | None,
-        typer.Option("--on-conflict", metavar="C", help="skip (print the id that is there) or error (exit 5)."),
+        Option("--on-conflict", metavar="C", help="skip (print the id that is there) or error (exit 5)."),
     ] = None,
     env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A variable for the command; stored.")
+        list[str] | None, Option("--env", metavar="NAME[=VALUE]", help="A variable for the command; stored.")
     ] = None,
     cwd: options.Cwd = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it completed.")] = False,
-    follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Wait and print its log; the id goes to stderr.")
-    ] = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Wait and exit as the job does.")] = False,
-    result: Annotated[bool, typer.Option("--result", help="Wait and print its result instead of the id.")] = False,
+    wait: Annotated[bool, Option("--wait", help="Wait until it has ended; exit 1 unless it completed.")] = False,
+    follow: Annotated[bool, Option("-f", "--follow", help="Wait and print its log; the id goes to stderr.")] = False,
+    exit_code: Annotated[bool, Option("--exit-code", help="Wait and exit as the job does.")] = False,
+    result: Annotated[bool, Option("--result", help="Wait and print its result instead of the id.")] = False,
     wait_timeout: Annotated[
-        str | None, typer.Option("--wait-timeout", metavar="T", help="Wait so long at most; then exit 124.")
+        str | None, Option("--wait-timeout", metavar="T", help="Wait so long at most; then exit 124.")
     ] = None,
     require_worker: Annotated[
-        bool, typer.Option("--require-worker", help="Exit 8, nothing enqueued, if no worker serves the queue.")
+        bool, Option("--require-worker", help="Exit 8, nothing enqueued, if no worker serves the queue.")
     ] = False,
     batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE|-", help="One job per line of JSON, from a file or stdin.")
+        str | None, Option("--batch", metavar="FILE|-", help="One job per line of JSON, from a file or stdin.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Lines per transaction.")] = 1000,
+    batch_size: Annotated[int, Option("--batch-size", metavar="N", min=1, help="Lines per transaction.")] = 1000,
     on_error: Annotated[
-        str, typer.Option("--on-error", metavar="stop|skip", help="A bad line: stop there, or leave it out.")
+        str, Option("--on-error", metavar="stop|skip", help="A bad line: stop there, or leave it out.")
     ] = "stop",
-    from_line: Annotated[int, typer.Option("--from-line", metavar="N", min=1, help="Begin with this line.")] = 1,
+    from_line: Annotated[int, Option("--from-line", metavar="N", min=1, help="Begin with this line.")] = 1,
     mutex: options.Mutex = None,
-    after: Annotated[list[str] | None, typer.Option("--after", hidden=True)] = None,
-    after_failure: Annotated[list[str] | None, typer.Option("--after-failure", hidden=True)] = None,
-    after_finish: Annotated[list[str] | None, typer.Option("--after-finish", hidden=True)] = None,
+    after: Annotated[list[str] | None, Option("--after", hidden=True)] = None,
+    after_failure: Annotated[list[str] | None, Option("--after-failure", hidden=True)] = None,
+    after_finish: Annotated[list[str] | None, Option("--after-finish", hidden=True)] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Add a job to a queue and print its id, once it is safe on disk.

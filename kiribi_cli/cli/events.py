@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Here, here
 
 if TYPE_CHECKING:
@@ -13,20 +12,18 @@ if TYPE_CHECKING:
 
 
 def events(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on with what happens next; from now if no --since.")
+        bool, Option("-f", "--follow", help="Go on with what happens next; from now if no --since.")
     ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="Not before this time, or this long ago.")
-    ] = None,
-    from_seq: Annotated[int | None, typer.Option("--from-seq", metavar="N", min=0, help="From this number on.")] = None,
+    since: Annotated[str | None, Option("--since", metavar="T", help="Not before this time, or this long ago.")] = None,
+    from_seq: Annotated[int | None, Option("--from-seq", metavar="N", min=0, help="From this number on.")] = None,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="T", help="Only of this type, such as job.failed; comma or repetition = or."),
+        Option("--type", metavar="T", help="Only of this type, such as job.failed; comma or repetition = or."),
     ] = None,
-    job: Annotated[str | None, typer.Option("--id", metavar="ID", help="Only of this job.")] = None,
+    job: Annotated[str | None, Option("--id", metavar="ID", help="Only of this job.")] = None,
 ) -> None:
     """Print state changes, oldest first: lines on a terminal, JSON lines otherwise.
 

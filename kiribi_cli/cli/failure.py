@@ -18,24 +18,43 @@ INTERRUPTED = 130
 
 def exit_code(error: BaseException, args: Sequence[str]) -> int:
     """Say what went wrong, if that is to be said, and return the exit code."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case KiribiError():
+            return report(error, args)
+        case OSError(errno=errno.EPIPE):
+            return _broken_pipe()
+        case OSError(errno=errno.ENOSPC | errno.EBADF | errno.EIO, filename=None):
+            return _unwritable(error, args)
+        case _ if "typer" in sys.modules:
+            return _of_typer(error, args)
+        case _:
+            return _unexpected(error, args)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether it was kiribi that said no, rather than something that broke."""
+    if isinstance(error, KiribiError) or "typer" not in sys.modules:
+        return isinstance(error, KiribiError)
+    from typer._click.exceptions import ClickException
+
+    return isinstance(error, ClickException)
+
+
+def _of_typer(error: BaseException, args: Sequence[str]) -> int:
     from typer._click.exceptions import ClickException
     from typer.exceptions import Abort, Exit
 
     match error:
         case Exit():
             return error.exit_code
-        case SystemExit():
-            return error.code if isinstance(error.code, int) else 1
-        case KeyboardInterrupt() | Abort():
+        case Abort():
             return INTERRUPTED
-        case KiribiError():
-            return report(error, args)
         case ClickException():
             return report(_usage(error), args)
-        case OSError(errno=errno.EPIPE):
-            return _broken_pipe()
-        case OSError(errno=errno.ENOSPC | errno.EBADF | errno.EIO, filename=None):
-            return _unwritable(error, args)
         case _:
             return _unexpected(error, args)
 

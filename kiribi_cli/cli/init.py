@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import here
 
 
 def init(
-    ctx: typer.Context,
+    ctx: Context,
     *,
-    minimal: Annotated[bool, typer.Option("--minimal", help="Without the comments.")] = False,
+    minimal: Annotated[bool, Option("--minimal", help="Without the comments.")] = False,
 ) -> int:
     """Write a jobs.toml to start from, and make the database.
 

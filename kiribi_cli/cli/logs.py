@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import Here, here
 
 if TYPE_CHECKING:
@@ -15,38 +14,34 @@ if TYPE_CHECKING:
 
 
 def logs(
-    ctx: typer.Context,
+    ctx: Context,
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID|NAME]...", help="Default @last; a name means its latest job.")
+        list[str] | None, Argument(metavar="[ID|NAME]...", help="Default @last; a name means its latest job.")
     ] = None,
     *,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Wait for more, through retries, until the job ends.")
+        bool, Option("-f", "--follow", help="Wait for more, through retries, until the job ends.")
     ] = False,
-    number: Annotated[str, typer.Option("-n", "--lines", metavar="N|all", help="Only the last N lines.")] = "all",
+    number: Annotated[str, Option("-n", "--lines", metavar="N|all", help="Only the last N lines.")] = "all",
     attempt: Annotated[
-        str | None, typer.Option("--attempt", metavar="N|all", help="Which attempt; default the latest.")
+        str | None, Option("--attempt", metavar="N|all", help="Which attempt; default the latest.")
     ] = None,
-    stream: Annotated[str, typer.Option("--stream", metavar="out|err|both", help="Which stream.")] = "both",
-    timestamps: Annotated[bool, typer.Option("-t", "--timestamps", help="Put the time in front of each line.")] = False,
+    stream: Annotated[str, Option("--stream", metavar="out|err|both", help="Which stream.")] = "both",
+    timestamps: Annotated[bool, Option("-t", "--timestamps", help="Put the time in front of each line.")] = False,
     prefix: Annotated[
-        bool, typer.Option("--prefix", help="Put job and id in front of each line; automatic for several.")
+        bool, Option("--prefix", help="Put job and id in front of each line; automatic for several.")
     ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="Not before this time, or this long ago.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="T", help="Before this time.")] = None,
-    grep: Annotated[
-        str | None, typer.Option("--grep", metavar="REGEX", help="Only lines in which this is found.")
-    ] = None,
+    since: Annotated[str | None, Option("--since", metavar="T", help="Not before this time, or this long ago.")] = None,
+    until: Annotated[str | None, Option("--until", metavar="T", help="Before this time.")] = None,
+    grep: Annotated[str | None, Option("--grep", metavar="REGEX", help="Only lines in which this is found.")] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Bytes as written; else only colours pass, and only to a terminal.")
+        bool, Option("--raw", help="Bytes as written; else only colours pass, and only to a terminal.")
     ] = False,
-    path: Annotated[bool, typer.Option("--path", help="Print where the log file is.")] = False,
+    path: Annotated[bool, Option("--path", help="Print where the log file is.")] = False,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="T", help="With -f: give up after this time, exit 124.")
+        str | None, Option("--timeout", metavar="T", help="With -f: give up after this time, exit 124.")
     ] = None,
-    exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit 1 if the job failed.")] = False,
+    exit_status: Annotated[bool, Option("--exit-status", help="Exit 1 if the job failed.")] = False,
 ) -> int:
     """Print what a job printed, both streams in order.
 

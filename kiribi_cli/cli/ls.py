@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
-from kiribi_cli.cli.wiring import Here, filtered, here
+from kiribi_cli.cli.declared import Argument, Context, Option, filtered
+from kiribi_cli.cli.wiring import Here, here
 
 SCREENFUL = 50
 SORTS = ("created", "started", "finished", "priority", "attempts", "duration", "job")
@@ -12,14 +11,12 @@ SORTS = ("created", "started", "finished", "priority", "attempts", "duration", "
 
 @filtered
 def ls(
-    ctx: typer.Context,
-    query: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Words, see `kiribi help queries`.")
-    ] = None,
+    ctx: Context,
+    query: Annotated[list[str] | None, Argument(metavar="[QUERY]...", help="Words, see `kiribi help queries`.")] = None,
     *,
     sort: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--sort",
             metavar="[-]KEY",
             help="created, started, finished, priority, attempts, duration or job; - turns round.",
@@ -27,14 +24,14 @@ def ls(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", min=0, metavar="N", help="How many; 0 = all. Default 50 for a table, else all."),
+        Option("-n", "--limit", min=0, metavar="N", help="How many; 0 = all. Default 50 for a table, else all."),
     ] = None,
     before: Annotated[
-        int | None, typer.Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")
+        int | None, Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")
     ] = None,
-    count: Annotated[bool, typer.Option("--count", help="Print only how many match.")] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
-    exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit 1 if nothing matched.")] = False,
+    count: Annotated[bool, Option("--count", help="Print only how many match.")] = False,
+    watch: Annotated[bool, Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
+    exit_status: Annotated[bool, Option("--exit-status", help="Exit 1 if nothing matched.")] = False,
 ) -> int:
     """List jobs, newest first.
 

@@ -1,7 +1,8 @@
 """The tree of commands, and what becomes of every way in which a command can end: an exit code, never a traceback."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 TEXT = """Run jobs from jobs.toml: queue, retries and history in one file.
 
@@ -83,29 +84,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> int:
+    from kiribi_cli.cli import quick
+
+    call = quick.read(args, COMMANDS, ALIASES)
+    if call is None:
+        return _run_in_full(args)
+    return _ended(call, lambda: call.name, call.meta, args)
+
+
+def _run_in_full(args: list[str]) -> int:
+    """Run it through Typer: help, errors, and rare ways to write."""
     from kiribi_cli.cli.command import Group
 
     given = tuple(args)  # parsing eats the list
     group = Group(COMMANDS, aliases=ALIASES, text=TEXT)
     with group.make_context("kiribi", args) as ctx:
-        try:
-            code = group.invoke(ctx)
-        except Exception as error:  # noqa: BLE001  (what is not a refusal of `run` is raised again)
-            code = _refused_run(error, ctx.invoked_subcommand, given)
-        finally:
-            from kiribi_cli.cli.wiring import at_the_end
+        return _ended(lambda: group.invoke(ctx), lambda: ctx.invoked_subcommand, ctx.meta, given)
 
-            at_the_end(ctx.meta)
-        return code if isinstance(code, int) else 0
+
+def _ended(
+    command: Callable[[], Any], name: Callable[[], str | None], meta: Mapping[str, Any], args: Sequence[str]
+) -> int:
+    try:
+        code = command()
+    except Exception as error:  # noqa: BLE001  (what is not a refusal of `run` is raised again)
+        code = _refused_run(error, name(), args)
+    finally:
+        from kiribi_cli.cli.wiring import at_the_end
+
+        at_the_end(meta)
+    return code if isinstance(code, int) else 0
 
 
 def _refused_run(error: Exception, command: str | None, args: Sequence[str]) -> int:
-    from typer._click.exceptions import ClickException
+    from kiribi_cli.cli.failure import exit_code, is_refusal
 
-    from kiribi_cli.cli.failure import exit_code
-    from kiribi_cli.errors import KiribiError
-
-    if command != "run" or not isinstance(error, KiribiError | ClickException):
+    if command != "run" or not is_refusal(error):
         raise error
     exit_code(error, args)
     return RUN_REFUSED

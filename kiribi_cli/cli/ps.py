@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ FIELDS = (
 
 
 def ps(
-    ctx: typer.Context,
+    ctx: Context,
     *,
-    everybody: Annotated[bool, typer.Option("--all", help="Also those that ended within the last day.")] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
+    everybody: Annotated[bool, Option("--all", help="Also those that ended within the last day.")] = False,
+    watch: Annotated[bool, Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
 ) -> int:
     """Show workers and what they run.
 

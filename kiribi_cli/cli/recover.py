@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import DryRun, here
 
 if TYPE_CHECKING:
@@ -14,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def recover(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     force: Annotated[
-        str | None, typer.Option("--force", metavar="WORKER", help="Declare this worker of another host dead.")
+        str | None, Option("--force", metavar="WORKER", help="Declare this worker of another host dead.")
     ] = None,
     dry_run: DryRun = False,
 ) -> int:

@@ -2,23 +2,22 @@
 
 from typing import Annotated
 
-import typer
-
-from kiribi_cli.cli.wiring import DryRun, Ids, filtered, here
+from kiribi_cli.cli.declared import Context, Option, filtered
+from kiribi_cli.cli.wiring import DryRun, Ids, here
 
 
 @filtered
 def retry(
-    ctx: typer.Context,
+    ctx: Context,
     ids: Ids = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Also jobs that are completed.")] = False,
+    force: Annotated[bool, Option("--force", help="Also jobs that are completed.")] = False,
     more: Annotated[
-        int | None, typer.Option("--more", metavar="N", min=1, help="Attempts granted (the original max_attempts).")
+        int | None, Option("--more", metavar="N", min=1, help="Attempts granted (the original max_attempts).")
     ] = None,
-    delay: Annotated[str | None, typer.Option("--in", metavar="T", help="Not before so long from now.")] = None,
-    spread: Annotated[str | None, typer.Option("--spread", metavar="T", help="Spread the starts over T.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N jobs, the oldest first.")] = None,
+    delay: Annotated[str | None, Option("--in", metavar="T", help="Not before so long from now.")] = None,
+    spread: Annotated[str | None, Option("--spread", metavar="T", help="Spread the starts over T.")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", help="At most N jobs, the oldest first.")] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Put failed, cancelled and skipped jobs back into the queue.

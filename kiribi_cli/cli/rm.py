@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
-from kiribi_cli.cli.wiring import DryRun, Ids, filtered, here
+from kiribi_cli.cli.declared import Context, Option, filtered
+from kiribi_cli.cli.wiring import DryRun, Ids, here
 
 # A job gets its stop signal and ten seconds by default before it is killed; then somebody has to write that down.
 PATIENCE_S = 30.0
@@ -12,12 +11,10 @@ PATIENCE_S = 30.0
 
 @filtered
 def rm(
-    ctx: typer.Context,
+    ctx: Context,
     ids: Ids = None,
     *,
-    force: Annotated[
-        bool, typer.Option("--force", help="Cancel unfinished ones first, and wait for their end.")
-    ] = False,
+    force: Annotated[bool, Option("--force", help="Cancel unfinished ones first, and wait for their end.")] = False,
     dry_run: DryRun = False,
 ) -> int:
     """Delete finished jobs with their attempts and logs.

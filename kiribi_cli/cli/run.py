@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-import typer
-
 from kiribi_cli.cli import options
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import here
 
 
 def run(
-    ctx: typer.Context,
+    ctx: Context,
     words: options.JobOrCommand = None,
     *,
     payload: options.Payload = None,
@@ -18,30 +17,30 @@ def run(
     max_attempts: options.MaxAttempts = None,
     timeout: options.Timeout = None,
     kill_after: Annotated[
-        str | None, typer.Option("--kill-after", metavar="T", help="From the stop signal to SIGKILL.")
+        str | None, Option("--kill-after", metavar="T", help="From the stop signal to SIGKILL.")
     ] = None,
     backoff: options.Backoff = None,
     success_codes: Annotated[
-        str | None, typer.Option("--success-codes", metavar="0,24", help="Exit codes that mean success.")
+        str | None, Option("--success-codes", metavar="0,24", help="Exit codes that mean success.")
     ] = None,
     unique: Annotated[
-        str | None, typer.Option("--unique", metavar="KEY", help="Only one job with this key at a time.")
+        str | None, Option("--unique", metavar="KEY", help="Only one job with this key at a time.")
     ] = None,
     until: options.While = None,
     if_busy: Annotated[
-        str, typer.Option("--if-busy", metavar="wait[:T]|skip|fail", help="The key is taken: wait, exit 0, or exit 75.")
+        str, Option("--if-busy", metavar="wait[:T]|skip|fail", help="The key is taken: wait, exit 0, or exit 75.")
     ] = "wait",
     env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="NAME[=VALUE]", help="A further variable; stored.")
+        list[str] | None, Option("--env", metavar="NAME[=VALUE]", help="A further variable; stored.")
     ] = None,
     cwd: options.Cwd = None,
     quiet_on_success: Annotated[
-        bool, typer.Option("--quiet-on-success", help="Print the output only if the job failed in the end.")
+        bool, Option("--quiet-on-success", help="Print the output only if the job failed in the end.")
     ] = False,
-    stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Pass stdin through; one attempt only.")] = False,
-    no_record: Annotated[bool, typer.Option("--no-record", help="Leave no job behind.")] = False,
+    stdin: Annotated[bool, Option("-i", "--stdin", help="Pass stdin through; one attempt only.")] = False,
+    no_record: Annotated[bool, Option("--no-record", help="Leave no job behind.")] = False,
     mutex: options.Mutex = None,
-    as_cron: Annotated[bool, typer.Option("--as-cron", hidden=True)] = False,
+    as_cron: Annotated[bool, Option("--as-cron", hidden=True)] = False,
 ) -> int:
     """Run a job now, here, in the foreground, and exit with its code. Needs no worker; recorded like any job.
 

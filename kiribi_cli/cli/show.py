@@ -2,23 +2,20 @@
 
 from typing import Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import here
 
 
 def show(
-    ctx: typer.Context,
-    ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
-    ],
+    ctx: Context,
+    ids: Annotated[list[str], Argument(metavar="ID...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")],
     *,
-    attempts: Annotated[bool, typer.Option("--attempts", help="The attempts (the default, with the rest).")] = False,
-    payload: Annotated[bool, typer.Option("--payload", help="Only the payload.")] = False,
-    result: Annotated[bool, typer.Option("--result", help="Only the result.")] = False,
-    events: Annotated[bool, typer.Option("--events", help="Every move: when, from, to, by whom, why.")] = False,
-    tree: Annotated[bool, typer.Option("--tree", help="The flow it belongs to, as a tree.")] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show what `redact` masks; asks unless --yes.")] = False,
+    attempts: Annotated[bool, Option("--attempts", help="The attempts (the default, with the rest).")] = False,
+    payload: Annotated[bool, Option("--payload", help="Only the payload.")] = False,
+    result: Annotated[bool, Option("--result", help="Only the result.")] = False,
+    events: Annotated[bool, Option("--events", help="Every move: when, from, to, by whom, why.")] = False,
+    tree: Annotated[bool, Option("--tree", help="The flow it belongs to, as a tree.")] = False,
+    reveal: Annotated[bool, Option("--reveal", help="Show what `redact` masks; asks unless --yes.")] = False,
 ) -> None:
     """Show a job: how it stands and why, its payload, its attempts.
 

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Here, here
 
 if TYPE_CHECKING:
@@ -14,18 +13,16 @@ DAY_MS = 86_400_000
 
 
 def stats(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="From this time on, or this long ago; default 24h.")
+        str | None, Option("--since", metavar="T", help="From this time on, or this long ago; default 24h.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="T", help="Before this time; default now.")] = None,
-    by: Annotated[
-        str, typer.Option("--by", metavar="job|queue|hour|error|tag", help="One row for each of these.")
-    ] = "job",
-    job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only this job definition.")] = None,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="No bars, no redrawing.")] = False,
+    until: Annotated[str | None, Option("--until", metavar="T", help="Before this time; default now.")] = None,
+    by: Annotated[str, Option("--by", metavar="job|queue|hour|error|tag", help="One row for each of these.")] = "job",
+    job: Annotated[str | None, Option("--job", metavar="NAME", help="Only this job definition.")] = None,
+    watch: Annotated[bool, Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,
+    plain: Annotated[bool, Option("--plain", help="No bars, no redrawing.")] = False,
 ) -> int | None:
     """Count what ended and how, how long it took and waited, and what CPU and memory it used.
 

@@ -2,18 +2,17 @@
 
 from typing import Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context, Option
 from kiribi_cli.cli.wiring import here
 
 
 def stop(
-    ctx: typer.Context,
-    workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...", help="Names, as in kiribi ps.")] = None,
+    ctx: Context,
+    workers: Annotated[list[str] | None, Argument(metavar="[WORKER]...", help="Names, as in kiribi ps.")] = None,
     *,
-    immediately: Annotated[bool, typer.Option("--now", help="Do not wait for running jobs: put them back.")] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when the request is stored.")] = False,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="Wait so long at most.")] = None,
+    immediately: Annotated[bool, Option("--now", help="Do not wait for running jobs: put them back.")] = False,
+    no_wait: Annotated[bool, Option("--no-wait", help="Return when the request is stored.")] = False,
+    timeout: Annotated[str | None, Option("--timeout", metavar="T", help="Wait so long at most.")] = None,
 ) -> int:
     """Ask workers to finish what they run and to go.
 

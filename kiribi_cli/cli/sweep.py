@@ -3,8 +3,7 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import DryRun, here
 
 if TYPE_CHECKING:
@@ -16,27 +15,25 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="T", help="Finished longer ago than T, whatever retention says."),
+        Option("--older-than", metavar="T", help="Finished longer ago than T, whatever retention says."),
     ] = None,
     status: Annotated[
         list[str] | None,
-        typer.Option("--status", metavar="S", help="Only jobs that ended so; comma or repetition = or."),
+        Option("--status", metavar="S", help="Only jobs that ended so; comma or repetition = or."),
     ] = None,
-    job: Annotated[
-        list[str] | None, typer.Option("--job", metavar="NAME", help="Only jobs of this name (glob).")
-    ] = None,
+    job: Annotated[list[str] | None, Option("--job", metavar="NAME", help="Only jobs of this name (glob).")] = None,
     keep_last: Annotated[
-        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep the newest N of each name.")
+        int | None, Option("--keep-last", metavar="N", min=0, help="Keep the newest N of each name.")
     ] = None,
     max_bytes: Annotated[
-        str | None, typer.Option("--max-bytes", metavar="SIZE", help="Of all logs together; the oldest go.")
+        str | None, Option("--max-bytes", metavar="SIZE", help="Of all logs together; the oldest go.")
     ] = None,
     logs_only: Annotated[
-        bool, typer.Option("--logs-only", help="Delete logs, also those without a job; keep the history.")
+        bool, Option("--logs-only", help="Delete logs, also those without a job; keep the history.")
     ] = False,
     dry_run: DryRun = False,
 ) -> int:

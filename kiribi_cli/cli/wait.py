@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from kiribi_cli.cli.wiring import Here, filtered, here
+from kiribi_cli.cli.declared import Argument, Context, Option, filtered
+from kiribi_cli.cli.wiring import Here, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,25 +13,25 @@ if TYPE_CHECKING:
 
 @filtered
 def wait(
-    ctx: typer.Context,
+    ctx: Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
+        list[str] | None, Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
     ] = None,
     *,
-    all_: Annotated[bool, typer.Option("--all", help="Until all have ended (the default).")] = False,
-    any_: Annotated[bool, typer.Option("--any", help="Until one has ended; prints its id.")] = False,
-    for_: Annotated[str, typer.Option("--for", metavar="finished|started", help="What to wait for.")] = "finished",
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Return at the first failure.")] = False,
+    all_: Annotated[bool, Option("--all", help="Until all have ended (the default).")] = False,
+    any_: Annotated[bool, Option("--any", help="Until one has ended; prints its id.")] = False,
+    for_: Annotated[str, Option("--for", metavar="finished|started", help="What to wait for.")] = "finished",
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Return at the first failure.")] = False,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="T", help="Give up after this time, exit 124; the jobs go on.")
+        str | None, Option("--timeout", metavar="T", help="Give up after this time, exit 124; the jobs go on.")
     ] = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit as the job did; of several the first that is not 0.")
+        bool, Option("--exit-code", help="Exit as the job did; of several the first that is not 0.")
     ] = False,
     require_worker: Annotated[
-        bool, typer.Option("--require-worker", help="Exit 8 if no live worker serves one of them.")
+        bool, Option("--require-worker", help="Exit 8 if no live worker serves one of them.")
     ] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress bar.")] = False,
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.")] = False,
 ) -> int:
     """Wait until jobs have ended, in whatever way; a retry is no end.
 

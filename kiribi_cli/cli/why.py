@@ -2,14 +2,11 @@
 
 from typing import Annotated
 
-import typer
-
+from kiribi_cli.cli.declared import Argument, Context
 from kiribi_cli.cli.wiring import here
 
 
-def why(
-    ctx: typer.Context, job: Annotated[str, typer.Argument(metavar="ID", help="42, @last, @last:NAME or @-2.")]
-) -> None:
+def why(ctx: Context, job: Annotated[str, Argument(metavar="ID", help="42, @last, @last:NAME or @-2.")]) -> None:
     """Say in one sentence why a job does not run yet, or what became of it.
 
     Examples:

@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-import typer
-
 from kiribi_cli import clock
-from kiribi_cli.cli.command import AFTER, FILTERS, FORMS, GLOBALS, filtered
+from kiribi_cli.cli.declared import AFTER, FILTERS, FORMS, GLOBALS, Argument, Context, Option
 from kiribi_cli.cli.output import Column, Form, Out
 from kiribi_cli.errors import Code, KiribiError
 
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
     from kiribi_cli.store.base import Filter
     from kiribi_cli.store.sqlite import SqliteStore
 
-__all__ = ["Column", "DryRun", "Globals", "Here", "Ids", "filtered", "here"]
+__all__ = ["Column", "DryRun", "Globals", "Here", "Ids", "here"]
 
-DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would happen, change nothing.")]
+DryRun = Annotated[bool, Option("-n", "--dry-run", help="Say what would happen, change nothing.")]
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
+    list[str] | None, Argument(metavar="[ID]...", help="42, @last, @last:NAME, @-2, or - for ids from stdin.")
 ]
 
 
@@ -83,7 +81,7 @@ def _color_by(env: Mapping[str, str]) -> str:
     return "always" if env.get("FORCE_COLOR") not in (None, "", "0") else "auto"
 
 
-def here(ctx: typer.Context) -> "Here":
+def here(ctx: Context) -> "Here":
     """The one Here of this command line."""
     found = ctx.meta.get("kiribi.here")
     if found is None:

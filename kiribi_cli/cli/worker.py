@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
+from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import here
 from kiribi_cli.errors import Code, KiribiError
 
@@ -20,30 +19,28 @@ if TYPE_CHECKING:
 
 
 def worker(
-    ctx: typer.Context,
+    ctx: Context,
     *,
     queues: Annotated[
         list[str] | None,
-        typer.Option("-Q", "--queue", metavar="NAME[=N]", help="Only these queues, with N slots at most; default all."),
+        Option("-Q", "--queue", metavar="NAME[=N]", help="Only these queues, with N slots at most; default all."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("-j", "--concurrency", metavar="N", min=1, max=1000, help="Slots: jobs at once.")
+        int | None, Option("-j", "--concurrency", metavar="N", min=1, max=1000, help="Slots: jobs at once.")
     ] = None,
-    drain: Annotated[bool, typer.Option("--drain", help="Run what is due until nothing is, then exit.")] = False,
-    max_jobs: Annotated[int | None, typer.Option("--max-jobs", metavar="N", min=1, help="Exit after N jobs.")] = None,
-    max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Take no jobs after T, exit.")] = None,
-    idle_exit: Annotated[
-        str | None, typer.Option("--idle-exit", metavar="T", help="Exit after T without work.")
-    ] = None,
+    drain: Annotated[bool, Option("--drain", help="Run what is due until nothing is, then exit.")] = False,
+    max_jobs: Annotated[int | None, Option("--max-jobs", metavar="N", min=1, help="Exit after N jobs.")] = None,
+    max_time: Annotated[str | None, Option("--max-time", metavar="T", help="Take no jobs after T, exit.")] = None,
+    idle_exit: Annotated[str | None, Option("--idle-exit", metavar="T", help="Exit after T without work.")] = None,
     drain_timeout: Annotated[
-        str | None, typer.Option("--drain-timeout", metavar="T", help="How long a stop waits for running jobs.")
+        str | None, Option("--drain-timeout", metavar="T", help="How long a stop waits for running jobs.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: HOST:PID.")] = None,
-    pidfile: Annotated[str | None, typer.Option("--pidfile", metavar="FILE", help="Write the pid there.")] = None,
-    log_format: Annotated[str, typer.Option("--log-format", metavar="text|json", help="Form of log lines.")] = "text",
-    log_file: Annotated[str | None, typer.Option("--log-file", metavar="FILE", help="Append log lines there.")] = None,
+    name: Annotated[str | None, Option("--name", metavar="NAME", help="Default: HOST:PID.")] = None,
+    pidfile: Annotated[str | None, Option("--pidfile", metavar="FILE", help="Write the pid there.")] = None,
+    log_format: Annotated[str, Option("--log-format", metavar="text|json", help="Form of log lines.")] = "text",
+    log_file: Annotated[str | None, Option("--log-file", metavar="FILE", help="Append log lines there.")] = None,
     exit_status: Annotated[
-        bool, typer.Option("--exit-status", help="With --drain: exit 1 if a job it ran failed for good.")
+        bool, Option("--exit-status", help="With --drain: exit 1 if a job it ran failed for good.")
     ] = False,
 ) -> int:
     """Run jobs until told to stop.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kiribi_cli.cli import command, quick
 from kiribi_cli.cli import main as tree
-from kiribi_cli.cli.command import Group
+from kiribi_cli.cli.declared import Context
 from kiribi_cli.cli.main import COMMANDS
 from kiribi_cli.cli.pager import through_pager
 
@@ -114,10 +115,12 @@ def test_a_broken_jobs_toml_does_not_hide_the_history(history):
 
 
 def test_the_unexpected_is_one_sentence_and_a_traceback_only_on_demand(desk, monkeypatch):
-    def explode(*_):
+    def explode(ctx: Context):
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr(Group, "invoke", explode)
+    # Both ways of reading a command line: -vv is one that only Typer knows.
+    monkeypatch.setattr(quick, "function_at", lambda _: explode)
+    monkeypatch.setattr(command, "function_at", lambda _: explode)
 
     plain, loud = desk("ls"), desk("ls", "-vv")
 
@@ -133,10 +136,10 @@ def test_a_command_whose_module_is_missing_does_not_break_the_others(desk, monke
 
 
 def test_ctrl_c_is_130(desk, monkeypatch):
-    def interrupt(*_):
+    def interrupt(ctx: Context):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Group, "invoke", interrupt)
+    monkeypatch.setattr(quick, "function_at", lambda _: interrupt)
 
     assert desk("ls").code == 130
 
