@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from kiribi_cli.core.job import FINISHED, UNFINISHED, Status
+from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.errors import Code
 from kiribi_cli.store.base import Acted, Filter, Refusal, Store
 

@@ -1,11 +1,11 @@
 """Enqueue lines: in transactions of bounded size, each stored whole or not at all, with an exact account of which."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.job import NewJob
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken
 

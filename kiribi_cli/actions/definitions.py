@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +11,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.core.definition import Definition, Param
 from kiribi_cli.core.job import Job
 from kiribi_cli.core.placeholders import find
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.store.base import Store
 
 WEEK_MS = 7 * 86_400_000

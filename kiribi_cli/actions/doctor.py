@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check
 from kiribi_cli.core.durations import age, spell_size
 from kiribi_cli.core.job import Status
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.logs_dir import strays
 from kiribi_cli.runner.process import leftovers

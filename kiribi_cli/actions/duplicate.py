@@ -1,7 +1,6 @@
 """A new job like one that is there: same definition, payload and options, but for what is said otherwise."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from kiribi_cli.actions.enqueue import Caller, Recipe, Recipes, payload_text
 from kiribi_cli.actions.request import Request
@@ -9,6 +8,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.core.job import Job, NewJob, Options
 from kiribi_cli.core.options import options_from, options_text
 from kiribi_cli.core.plan import tags_text
+from kiribi_cli.core.records import replace
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken
 

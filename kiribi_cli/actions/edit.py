@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -13,6 +12,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.core.durations import spell
 from kiribi_cli.core.job import Job
 from kiribi_cli.core.options import options_from, options_text
+from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Edit
 

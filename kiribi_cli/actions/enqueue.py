@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from json import loads
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from kiribi_cli.core.options import with_command
 from kiribi_cli.core.params import Check, check_for, declared_types, merge
 from kiribi_cli.core.placeholders import MissingValueError, fill, fill_argv
 from kiribi_cli.core.plan import is_met, label, new_job, plan_of, with_key
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken, Worker
 

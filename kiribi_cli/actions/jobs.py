@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from kiribi_cli.actions.views import MASK_ALL, Masks, detail_view
 from kiribi_cli.actions.why import why_view
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.job import Attempt, Event, Job
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Store
 

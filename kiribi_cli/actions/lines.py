@@ -1,7 +1,6 @@
 """The lines of a batch: how they are read from a file or pipe, and what each of them asks for."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from os import read
 from select import POLLIN, poll
 from typing import Any, BinaryIO
@@ -11,6 +10,7 @@ from kiribi_cli.actions.enqueue import Maker, Recipe, Recipes
 from kiribi_cli.actions.request import Request, later, usage
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.job import NewJob
+from kiribi_cli.core.records import replace
 
 # A payload of the largest size that jobs.toml allows, and room for the rest of its line.
 LINE_MAX = 20 * 1_048_576

@@ -3,13 +3,13 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import FINISHED, Attempt, Job
+from kiribi_cli.core.records import dataclass, replace
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.output import LINE_MAX, Follower, Line, Piece, Stream, read
 from kiribi_cli.store.base import Store

@@ -5,13 +5,13 @@ Comma or repetition means or; different options mean and; words are joined by an
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Literal
 
 from kiribi_cli.actions.jobs import not_known
 from kiribi_cli.core.durations import when_ms
 from kiribi_cli.core.job import ALIASES, Status, statuses_named
+from kiribi_cli.core.records import dataclass, replace
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Filter, Store
 

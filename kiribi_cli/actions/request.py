@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Literal
 
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.definition import Backoff, Definition, Exponential, Fixed, Listed, Unique
 from kiribi_cli.core.durations import duration_ms, when_ms
+from kiribi_cli.core.records import dataclass, replace
 from kiribi_cli.errors import Code, KiribiError
 
 _TAG = re.compile(r"[^\s,]{1,64}")

@@ -1,7 +1,6 @@
 """Every setting in effect, in the words of jobs.toml, and where each comes from."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from kiribi_cli.config import keys as known
@@ -9,6 +8,7 @@ from kiribi_cli.config.model import Config, Source
 from kiribi_cli.config.positions import Position, locate
 from kiribi_cli.core.definition import Definition, Exponential, Fixed, Listed, Unique
 from kiribi_cli.core.durations import spell
+from kiribi_cli.core.records import asdict, dataclass, is_dataclass
 
 DEFAULT = "default"
 _SIZES = frozenset({

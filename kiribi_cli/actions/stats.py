@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kiribi_cli.core.histogram import percentile
 from kiribi_cli.core.instant import rfc3339
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.store.base import HourRow, Store
 
 By = Literal["job", "queue", "hour", "error", "tag"]

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import FINISHED, Status
+from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.runner.logs_dir import compress_old, delete_logs, enforce_total, size_of, strays
 from kiribi_cli.store.base import Keep, Store, Swept
 

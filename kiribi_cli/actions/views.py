@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from kiribi_cli.core.instant import rfc3339, rfc3339_or_none
 from kiribi_cli.core.job import Attempt, Event, Job, Options, Problem, Status
 from kiribi_cli.core.options import options_from
 from kiribi_cli.core.progress import read_progress
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.redact import redacted
 from kiribi_cli.store.base import Worker
 

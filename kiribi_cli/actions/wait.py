@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import FINISHED, Job, Status
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Store
 

@@ -4,7 +4,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from kiribi_cli.cli import doors
 from kiribi_cli.cli.enqueue_one import check_served
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.config import cache
+from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.errors import Code
 
 

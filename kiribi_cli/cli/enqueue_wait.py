@@ -1,7 +1,5 @@
 """`kiribi enqueue --wait` and its kind: one job, waited for, its log or result printed, its end as the exit status."""
 
-from dataclasses import dataclass
-
 from kiribi_cli import clock
 from kiribi_cli.actions.logs import Following, Wanted
 from kiribi_cli.actions.views import JOB_FIELDS, job_view
@@ -10,6 +8,7 @@ from kiribi_cli.cli import enqueue_one as one
 from kiribi_cli.cli.log_text import Style, write_lines, write_pieces
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.job import Job, NewJob, Status
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.store.base import Inserted
 
 

@@ -1,7 +1,6 @@
 """The page about one job, for people; and its JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kiribi_cli.actions.views import event_view
@@ -11,6 +10,7 @@ from kiribi_cli.cli.people import COLOURS, ago, clock, error_text, how_long, pro
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.durations import spell_size
 from kiribi_cli.core.job import Job
+from kiribi_cli.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kiribi_cli.actions.logs import Printed, PrintedLine
 from kiribi_cli.cli.people import clock_ms
@@ -11,6 +10,7 @@ from kiribi_cli.cli.safe import colours_only, safe
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.durations import spell_size
 from kiribi_cli.core.instant import rfc3339
+from kiribi_cli.core.records import dataclass
 
 _COLOUR = re.compile("\x1b\\[[0-9;:]*m")
 # The beginning of what may become a colour, or of a line end, when the rest comes with the next piece.

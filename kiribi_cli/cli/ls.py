@@ -43,7 +43,7 @@ def ls(
       kiribi ls --status failed --json | jq -r '.[].id' | kiribi retry -
       kiribi ls -- -job:Mailer
     """
-    from dataclasses import replace
+    from kiribi_cli.core.records import replace
 
     at = here(ctx)
     which = replace(at.filter(query or ()), before=before)

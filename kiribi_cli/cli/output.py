@@ -7,12 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import chain, islice
 from typing import Any, Literal
 
 from kiribi_cli.cli.safe import one_line, safe
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 
 Form = Literal["table", "tsv", "json", "jsonl"]

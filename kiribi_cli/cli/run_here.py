@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from kiribi_cli.core.durations import took
 from kiribi_cli.core.job import NewJob
 from kiribi_cli.core.options import options_from, options_text
 from kiribi_cli.core.outcome import Cancelled, Exited, NeverStarted, Raised, Signalled, TimedOut
+from kiribi_cli.core.records import dataclass, replace
 from kiribi_cli.core.settle import Complete
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.hands import Hands

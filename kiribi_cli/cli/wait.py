@@ -75,9 +75,8 @@ def _chosen(at: Here, words: list[str]) -> list[int]:
         return at.existing(words)
     if not at.filtered:
         raise KiribiError(Code.USAGE, "wait for what?", hint="name ids, or filters: kiribi wait --tag import")
-    from dataclasses import replace
-
     from kiribi_cli.core.job import UNFINISHED
+    from kiribi_cli.core.records import replace
 
     which = at.filter()
     # Only unfinished ones, unless a status is asked for: nobody waits for what has ended long ago.
@@ -120,7 +119,7 @@ def _answer(at: Here, waited: "Waited", *, any_: bool) -> None:
 def _verdict(waited: "Waited", *, any_: bool, exit_code: bool) -> int:
     if any_ and waited.ended and not waited.timed_out:
         # The one whose id was printed is the one that counts.
-        from dataclasses import replace
+        from kiribi_cli.core.records import replace
 
         first = next(iter(waited.ended))
         waited = replace(waited, ids=(first,))

@@ -1,11 +1,11 @@
 """Showing something again and again, until Ctrl-C."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from shutil import get_terminal_size
 
 from kiribi_cli import clock
 from kiribi_cli.cli.wiring import Here
+from kiribi_cli.core.records import replace
 from kiribi_cli.errors import Code, KiribiError
 
 EVERY = 2.0

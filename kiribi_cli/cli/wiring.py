@@ -6,7 +6,6 @@ A command reads: `at = here(ctx)`, then at.config, at.store, at.out, at.ids(...)
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from kiribi_cli import clock
 from kiribi_cli.cli.declared import AFTER, FILTERS, FORMS, GLOBALS, Argument, Context, Option
 from kiribi_cli.cli.output import Column, Form, Out
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class Here:
         found = read_filter(words, self.filters, Reading(self.now(), lambda: self.zone, self.store, known))
         if ids is None:
             return found
-        from dataclasses import replace
+        from kiribi_cli.core.records import replace
 
         return replace(found, ids=tuple(ids))
 

@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kiribi_cli.config.model import Config
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 
 FILE_NAME = "jobs.toml"

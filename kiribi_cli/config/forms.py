@@ -5,12 +5,12 @@ A form returns the typed value or raises Wrong; tables report each key by itself
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kiribi_cli.config.problems import NAMES_ITS_KEY, Problem, meant
 from kiribi_cli.core import durations
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.errors import KiribiError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")

@@ -4,12 +4,12 @@ The rules are those of jobs-toml.md, section 5.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from kiribi_cli.core.definition import Definition, Limits, Retention
+from kiribi_cli.core.records import dataclass, field, replace
 
 # One table of settings, typed: fields of Definition to values. `env`, `limits` and `retention` are mappings themselves.
 Layer = Mapping[str, Any]
@@ -111,7 +111,7 @@ class Config:
     queues: Mapping[str, Queue] = field(default_factory=lambda: with_standing_queues({}))
     worker: Worker = Worker()
     logs: Logs = Logs()
-    retention: Retention = Retention()  # noqa: RUF009  (frozen)
+    retention: Retention = Retention()
     events_ms: int | None = 7 * 86_400_000
     redact: tuple[str, ...] = DEFAULT_REDACT
     db: str | None = None

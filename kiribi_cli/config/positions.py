@@ -4,8 +4,9 @@ Reads only texts that tomllib has accepted, so that it need not know what is for
 """
 
 import bisect
-from dataclasses import dataclass
 from typing import Any
+
+from kiribi_cli.core.records import dataclass
 
 Path = tuple[str | int, ...]
 

@@ -1,8 +1,9 @@
 """What is wrong with a jobs.toml: one value per problem, how it reads, and the word that was probably meant."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from kiribi_cli.core.records import dataclass
 
 ErrorCode = Literal[
     "bad_toml", "bad_version", "unknown_key", "missing_key", "kind_count", "bad_kind_key", "bad_type", "bad_name",

@@ -1,7 +1,6 @@
 """jobs.toml to a Config, or to the list of everything that is wrong with it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from kiribi_cli.config.problems import Problem, meant
 from kiribi_cli.core import payload
 from kiribi_cli.core.definition import Definition, Retention
 from kiribi_cli.core.params import compile_schema
+from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.errors import Code, KiribiError
 
 _NAMED_TABLES = ("jobs", "queues", "schedules")

@@ -4,7 +4,6 @@ import fnmatch
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from kiribi_cli.config.discover import check_trusted
 from kiribi_cli.config.forms import Place
 from kiribi_cli.config.model import Source, Stamp
 from kiribi_cli.config.problems import Problem
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.errors import Code, KiribiError
 
 _AT = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")

@@ -1,7 +1,8 @@
 """Job definitions as values: what can be run and how. Built by config/ from jobs.toml, read by everything above."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from kiribi_cli.core.records import dataclass, field
 
 Kind = Literal["command", "shell", "python"]
 

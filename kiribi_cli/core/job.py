@@ -1,10 +1,10 @@
 """What a job and an attempt are, which statuses there are, and every legal move between them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypedDict
 
 from kiribi_cli.core.definition import Backoff, Exponential
+from kiribi_cli.core.records import dataclass
 
 
 class Status(StrEnum):

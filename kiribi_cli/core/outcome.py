@@ -1,6 +1,6 @@
 """How an attempt ended, as a fact: one frozen class per case. What becomes of the job is decided in settle.py."""
 
-from dataclasses import dataclass
+from kiribi_cli.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

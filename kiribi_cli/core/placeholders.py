@@ -7,8 +7,9 @@ text, and `{{payload.user}}` is the literal `{payload.user}`. Nothing here ever 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from kiribi_cli.core.records import dataclass
 
 NAMESPACES = ("payload", "job", "schedule", "steps", "item", "env")
 

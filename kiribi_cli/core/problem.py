@@ -4,6 +4,7 @@ import re
 import signal
 from typing import assert_never
 
+from kiribi_cli.core.digest import sha256
 from kiribi_cli.core.job import Problem
 from kiribi_cli.core.outcome import (
     Cancelled,
@@ -89,6 +90,4 @@ def fingerprint(kind: str, message: str) -> str:
     >>> fingerprint("exit", "row 7 is bad") == fingerprint("exit", "row 12 is bad")
     True
     """
-    from hashlib import sha256
-
-    return sha256(f"{kind}:{_VARYING.sub('#', message)}".encode(errors="replace")).hexdigest()[:8]
+    return sha256(f"{kind}:{_VARYING.sub('#', message)}".encode(errors="replace")).hex()[:8]

@@ -1,6 +1,5 @@
 """What becomes of a job when an attempt has ended. To ask "why was it retried at 12:07?", read this downwards."""
 
-from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from kiribi_cli.core.definition import Backoff, Definition, Exponential, Fixed, Listed
@@ -16,6 +15,7 @@ from kiribi_cli.core.outcome import (
     TimedOut,
     WorkerLost,
 )
+from kiribi_cli.core.records import dataclass
 
 MAX_INTERRUPTIONS = 5
 

@@ -4,13 +4,13 @@ The order for pending jobs is the order in which a claim gives up on them, so th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.durations import age, spell, spell_size
 from kiribi_cli.core.job import Attempt, Job, Status
 from kiribi_cli.core.problem import signal_text
+from kiribi_cli.core.records import dataclass, field
 
 SIGNALS = 128
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,6 +24,7 @@ from kiribi_cli.core.outcome import (
     TimedOut,
     Usage,
 )
+from kiribi_cli.core.records import asdict
 from kiribi_cli.runner.frames import Wire
 from kiribi_cli.runner.launch import Base, Launch, Progressed, Report, Returned, Started
 from kiribi_cli.runner.process import boot_id, pid_namespace

@@ -1,11 +1,11 @@
 """What goes to the hands and what comes back: everything needed to run one attempt, and the reports about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kiribi_cli.core.definition import Limits
 from kiribi_cli.core.outcome import Ended
+from kiribi_cli.core.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ Used by `kiribi sweep` and by the worker. What a single log looks like is output
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.runner.log import TAIL_FILES, tail_path
 
 # The log itself, packed, and the parts of a tail that was never joined to it.

@@ -4,10 +4,10 @@ import gzip
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
 
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.runner import log
 
 Stream = Literal["out", "err"]

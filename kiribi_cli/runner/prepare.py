@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended, NeverStarted
 from kiribi_cli.core.params import check_for
 from kiribi_cli.core.placeholders import MissingValueError, fill_argv
+from kiribi_cli.core.records import replace
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, of_attempt, reserved
 from kiribi_cli.runner.launch import Base, Launch, Place, Work

@@ -6,13 +6,13 @@ told per settlement, in the answer.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Problem, Status
 from kiribi_cli.core.outcome import Usage
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.core.settle import Decision, Standing
 
 if TYPE_CHECKING:

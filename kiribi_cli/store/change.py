@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from kiribi_cli.core.job import FINISHED
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.store.base import Acted, Edit, Refusal
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.events import event

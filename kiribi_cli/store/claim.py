@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.store.base import Claim, Want
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.database import Database, Row

@@ -2,18 +2,20 @@
 
 import fcntl
 import os
-from hashlib import sha256
+from functools import lru_cache
 from pathlib import Path
 
+from kiribi_cli.core.digest import sha256
 from kiribi_cli.errors import Code, KiribiError
 
 # For a worker whose lock file somebody has removed: without it only the time since its last sign is left.
 LEASE_MS = 60_000
 
 
+@lru_cache(256)
 def lock_path(run_dir: str, name: str, pid: int, process: str | None) -> Path:
     """Name the lock of one process: a later worker of the same name, or with the same pid, has another."""
-    token = sha256(f"{name}\0{pid}\0{process or ''}".encode()).hexdigest()[:16]
+    token = sha256(f"{name}\0{pid}\0{process or ''}".encode()).hex()[:16]
     return Path(run_dir) / f"worker-{token}.lock"
 
 

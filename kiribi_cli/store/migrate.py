@@ -1,10 +1,10 @@
 """Makes a new database, and brings an older one to the schema of this kiribi, in one transaction, after a backup."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from kiribi_cli import clock
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store import connect, trouble
 from kiribi_cli.store.connect import APPLICATION_ID, SCHEMA_VERSION, driver

@@ -1,10 +1,10 @@
 """Settling: ends attempts and moves their jobs, where the claim still holds. Has no opinions: the decision is given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from kiribi_cli.core.job import EventType, Problem
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.core.settle import Cancel, Complete, Decision, Fail, Release, Retry, Snooze
 from kiribi_cli.store import trouble
 from kiribi_cli.store.base import Settlement

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from kiribi_cli.core.job import Event
+from kiribi_cli.core.records import replace
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.find import search
 from kiribi_cli.store.rows import event_of

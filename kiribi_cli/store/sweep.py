@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import FINISHED, Status
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.store.base import Keep, Swept
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.find import search

@@ -1,7 +1,6 @@
 """From a claim to what the hands need, and from what they report to a settlement. Decides nothing, starts nothing."""
 
 import json
-from dataclasses import replace
 from functools import lru_cache
 from typing import assert_never
 
@@ -21,6 +20,7 @@ from kiribi_cli.core.outcome import (
     WorkerLost,
 )
 from kiribi_cli.core.problem import problem, signal_name
+from kiribi_cli.core.records import replace
 from kiribi_cli.core.result import result_text
 from kiribi_cli.core.settle import Complete, Decision, Snooze, settle
 from kiribi_cli.runner.launch import Launch, Started, Work

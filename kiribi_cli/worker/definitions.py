@@ -1,7 +1,6 @@
 """The definitions in force: read again when the file changes or HUP asks; a broken one leaves them in place."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from kiribi_cli.config.cache import stamp
@@ -10,6 +9,7 @@ from kiribi_cli.config.publish import all_published
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Options
 from kiribi_cli.core.options import options_from
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.store.base import Claim, Store
 from kiribi_cli.worker.attempts import rules_of

@@ -5,7 +5,6 @@ the job is decided in core/settle.py; between attempts it waits here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from select import select
 from typing import Literal, Protocol, assert_never
 
@@ -14,6 +13,7 @@ from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import NewJob, Options
 from kiribi_cli.core.options import options_from
 from kiribi_cli.core.outcome import Ended
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.runner.hands import Hands
 from kiribi_cli.runner.launch import Place, Progressed, Returned, Started
@@ -173,7 +173,7 @@ class Foreground:
             claim = following
 
     def _attempt(self, claim: Claim, rules: Definition, options: Options) -> tuple[Ended, Running | None]:
-        from dataclasses import replace
+        from kiribi_cli.core.records import replace
 
         work = replace(work_of(claim, options, self._timezone), stdin=self._stdin)
         prepared = prepare(rules, work, self._place)

@@ -4,11 +4,11 @@ A worker does the same by itself (rescue.py); this is for a moment when none run
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended, WorkerLost
+from kiribi_cli.core.records import replace
 from kiribi_cli.runner.hands import Hands, HandsLost, waiting
 from kiribi_cli.store.base import Claim, Settlement, Store
 from kiribi_cli.worker.attempts import settlement

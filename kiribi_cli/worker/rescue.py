@@ -7,12 +7,12 @@ given up while a process of it lives on this host.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from select import select
 
 from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended
+from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Report, Started
 from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, look, pid_namespace, send

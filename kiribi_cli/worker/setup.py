@@ -3,13 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kiribi_cli import __version__
 from kiribi_cli.config.discover import Database
 from kiribi_cli.config.model import Config
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.launch import Place
 from kiribi_cli.runner.process import boot_id, pid_namespace, start_ticks

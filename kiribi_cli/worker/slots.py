@@ -1,10 +1,10 @@
 """The places in which a worker runs attempts: which are taken, by what, and how many jobs it may claim now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Options
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.runner.hands import Hands
 from kiribi_cli.runner.launch import Launch, Started
 from kiribi_cli.store.base import Claim

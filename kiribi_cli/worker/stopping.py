@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
 from kiribi_cli import clock
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.worker.flight import Flight
 from kiribi_cli.worker.journal import Journal

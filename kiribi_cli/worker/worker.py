@@ -6,10 +6,10 @@ stopping.py, what it does besides in duties.py, what it does for dead workers in
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from kiribi_cli import __version__, clock
 from kiribi_cli.core.job import Event
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.runner.launch import Place

@@ -1,11 +1,10 @@
 """Why a job does not run: the rule must name what the claim would stop at, in its order."""
 
-from dataclasses import replace
-
 import pytest
 
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Attempt, Job, Problem, Status
+from kiribi_cli.core.records import replace
 from kiribi_cli.core.why import Facts, Serving, why
 
 JOB = Job(
