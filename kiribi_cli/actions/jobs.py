@@ -7,7 +7,7 @@ from typing import Any
 
 from kiribi_cli.actions.views import MASK_ALL, Masks, detail_view
 from kiribi_cli.actions.why import why_view
-from kiribi_cli.config.model import Config
+from kiribi_cli.config.outline import Outline
 from kiribi_cli.core.job import Attempt, Event, Job
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
@@ -68,13 +68,13 @@ def found_jobs(store: Store, ids: Sequence[int], *, now: int) -> list[Job]:
     return [by_id[job_id] for job_id in ids]
 
 
-def masks_of(config: Config | None, *, reveal: bool = False) -> Masks:
+def masks_of(known: Outline | None, *, reveal: bool = False) -> Masks:
     """Which keys are masked; None for a broken jobs.toml: all."""
     if reveal:
         return Masks((), {}, off=True)
-    if config is None:
+    if known is None:
         return MASK_ALL
-    return Masks(config.redact, {name: definition.redact for name, definition in config.definitions.items()})
+    return Masks(known.redact, {name: definition.redact for name, definition in known.jobs.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Story:
 
 
 def story(
-    store: Store, job: Job, *, now: int, masks: Masks, logs: Path, config: Config | None, problem: str | None
+    store: Store, job: Job, *, now: int, masks: Masks, logs: Path, known: Outline | None, problem: str | None
 ) -> Story:
-    """Gather everything about a job. `problem`: what is wrong with jobs.toml, if it is broken."""
+    """Gather everything about a job. `known`: of jobs.toml; `problem`: what is wrong with it, if it is broken."""
     attempts = tuple(store.attempts(job.id))
-    why = why_view(store, job, attempts, now=now, config=config, problem=problem)
+    why = why_view(store, job, attempts, now=now, known=known, problem=problem)
     view = detail_view(job, attempts, now=now, masks=masks, logs=logs, why=why)
     return Story(job, attempts, tuple(store.events(job_id=job.id)), view)

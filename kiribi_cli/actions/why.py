@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kiribi_cli.config.model import Config
+from kiribi_cli.config.outline import Outline
 from kiribi_cli.core.instant import clock_text, rfc3339_or_none
 from kiribi_cli.core.job import Attempt, Job, Status
 from kiribi_cli.core.why import Answer, Facts, Serving, why
@@ -11,11 +11,11 @@ from kiribi_cli.store.base import Store, Worker
 
 
 def why_view(
-    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, config: Config | None, problem: str | None = None,
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: Outline | None, problem: str | None = None,
     at: Callable[[int], str] = clock_text,
 ) -> dict[str, Any]:  # fmt: skip
-    """The answer as JSON (cli.md, `why`). `problem`: what is wrong with jobs.toml, when `config` is None."""
-    answer = explain(store, job, attempts, now=now, config=config, problem=problem, at=at)
+    """The answer as JSON (cli.md, `why`). `problem`: what is wrong with jobs.toml, when `known` is None."""
+    answer = explain(store, job, attempts, now=now, known=known, problem=problem, at=at)
     return {
         "id": job.id,
         "status": str(job.status),
@@ -28,33 +28,31 @@ def why_view(
 
 
 def explain(
-    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, config: Config | None, problem: str | None = None,
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: Outline | None, problem: str | None = None,
     at: Callable[[int], str] = clock_text,
 ) -> Answer:  # fmt: skip
     """Why it does not run yet, or what became of it."""
     facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job))
     if job.status is not Status.PENDING:
         return why(facts)
-    return why(_of_pending(store, facts, config, problem))
+    return why(_of_pending(store, facts, known, problem))
 
 
-def _of_pending(store: Store, facts: Facts, config: Config | None, problem: str | None) -> Facts:
+def _of_pending(store: Store, facts: Facts, known: Outline | None, problem: str | None) -> Facts:
     job, running = facts.job, store.running()
-    definition = config.definitions.get(job.job) if config else None
-    queue = config.queues.get(job.queue) if config else None
     return Facts(
         job,
         facts.now,
         facts.at,
         attempts=facts.attempts,
-        definition=definition,
-        broken=None if config else problem or "it cannot be read",
-        queue_concurrency=queue.concurrency if queue else None,
+        definition=known.jobs.get(job.job) if known else None,
+        broken=None if known else problem or "it cannot be read",
+        queue_concurrency=known.queues.get(job.queue) if known else None,
         queue_runs=tuple(one.id for one in running if one.queue == job.queue),
         job_runs=tuple(one.id for one in running if one.job == job.job and not one.adhoc),
         workers=tuple(_serving(worker, job.queue, running) for worker in serving(store, job.queue)),
         ahead=store.ahead_of(job, now=facts.now),
-        min_free=config.worker.min_free if config else 100_000_000,
+        min_free=known.min_free if known else 100_000_000,
     )
 
 

@@ -86,10 +86,11 @@ def _note(at: Here, job: Job, inserted: Inserted) -> None:
 def print_preview(at: Here, row: NewJob) -> None:
     """What would be enqueued; the job object has null for an id."""
     from kiribi_cli.actions.jobs import masks_of
+    from kiribi_cli.config.outline import outline_of
 
     now = at.now()
     job = preview(row, now=now)
-    payload = document(job.payload, masks_of(at.config).of(job.job), "payload")
+    payload = document(job.payload, masks_of(outline_of(at.config)).of(job.job), "payload")
     view = {**job_view(job, now=now), "id": None, "payload": payload}
     at.out.thing(view, lambda: [_would(at, view)], known=(*JOB_FIELDS, "payload"))
 

@@ -52,7 +52,7 @@ def whole_view(at: Here, job: Job, now: int, *, reveal: bool = False) -> dict[st
     """The object that `show` prints."""
     from kiribi_cli.actions.jobs import masks_of, story
 
-    config = at.config_or_none
+    known = at.outline
     problem = at.config_error.message if at.config_error else None
-    masks = masks_of(config, reveal=reveal)
-    return story(at.store, job, now=now, masks=masks, logs=at.database.logs, config=config, problem=problem).view
+    masks = masks_of(known, reveal=reveal)
+    return story(at.store, job, now=now, masks=masks, logs=at.database.logs, known=known, problem=problem).view

@@ -95,7 +95,7 @@ def _jobs(at: Here, words: list[str]) -> "list[Job]":
             ids += at.ids([word])
         elif (latest := at.store.latest(word)) is not None:
             ids.append(latest)
-        elif word in (at.config_or_none.definitions if at.config_or_none else ()):
+        elif word in (at.outline.jobs if at.outline else ()):
             raise KiribiError(Code.NOT_FOUND, f"there is no job of {word} yet", hint=f"kiribi enqueue {word}")
         else:
             raise not_known("job", word, at.store.names(), f'no job "{word}" in the history')

@@ -81,6 +81,6 @@ def _show(at: Here, by: "By", since: str | None, until: str | None, job: str | N
 def _must_be_known(at: Here, job: str) -> None:
     from kiribi_cli.actions.jobs import not_known
 
-    known = {*at.store.names(), *(at.config_or_none.definitions if at.config_or_none else ())}
+    known = {*at.store.names(), *(at.outline.jobs if at.outline else ())}
     if job not in known and not at.store.hours("job", since=0, until=at.now() + DAY_MS, key=job):
         raise not_known("job", job, sorted(known), f'no job "{job}" in jobs.toml or in the history')

@@ -22,11 +22,11 @@ def why(ctx: Context, job: Annotated[str, Argument(metavar="ID", help="42, @last
     now = at.now()
     found = found_jobs(at.store, [at.id(job)], now=now)[0]
     # Only what is pending depends on jobs.toml, so a finished job is explained without reading it.
-    config = at.config_or_none if found.status is Status.PENDING else None
+    known = at.outline if found.status is Status.PENDING else None
     problem = _problem(at.config_error)
     attempts = at.store.attempts(found.id)
     view = why_view(
-        at.store, found, attempts, now=now, config=config, problem=problem, at=lambda ms: clock_ms(ms, now, at.zone)
+        at.store, found, attempts, now=now, known=known, problem=problem, at=lambda ms: clock_ms(ms, now, at.zone)
     )
     at.out.thing(view, lambda: [at.out.shown(view["message"])])
 

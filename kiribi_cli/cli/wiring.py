@@ -20,6 +20,7 @@ from kiribi_cli.errors import Code, KiribiError
 if TYPE_CHECKING:
     from kiribi_cli.config.discover import Database, Found
     from kiribi_cli.config.model import Config
+    from kiribi_cli.config.outline import Outline
     from kiribi_cli.store.base import Filter
     from kiribi_cli.store.sqlite import SqliteStore
 
@@ -167,11 +168,22 @@ class Here:
     config_error: KiribiError | None = None
 
     @cached_property
+    def outline(self) -> "Outline | None":
+        """What of jobs.toml matters for looking; None where it is broken. Parses it only if it has changed."""
+        from kiribi_cli.config import cache
+        from kiribi_cli.config.outline import outline_of, outlined
+
+        if "config" not in self.__dict__ and self.found.path and (kept := cache.load(str(self.found.path))):
+            return outlined(kept["outline"])
+        return outline_of(self.config_or_none) if self.config_or_none else None
+
+    @cached_property
     def database(self) -> "Database":
         """Which database, its logs and run folders. A broken jobs.toml is an error only if it has to say which."""
         from kiribi_cli.config.discover import find_database
 
-        return find_database(self.globals.db, os.environ, self.config_or_none or self._broken(), Path.cwd())
+        places = self.outline.places if self.outline else self._broken()
+        return find_database(self.globals.db, os.environ, places, Path.cwd())
 
     def _broken(self) -> "Config":
         """What can be known of a broken jobs.toml: where its database is, if that database is there."""
@@ -205,19 +217,13 @@ class Here:
 
     def _place(self) -> "tuple[Path, str]":
         """Path and durability of the database, without reading jobs.toml where that can be known otherwise."""
-        from kiribi_cli.config.cache import load
         from kiribi_cli.config.discover import find_database
         from kiribi_cli.config.model import Config
 
-        if "config" in self.__dict__:
-            return self.database.path, self.config.durability
-        if self.globals.db or os.environ.get("KIRIBI_DB") or self.found.path is None:
+        named = self.globals.db or os.environ.get("KIRIBI_DB") or self.found.path is None
+        if named and "config" not in self.__dict__:
             return find_database(self.globals.db, os.environ, Config(), Path.cwd()).path, "full"
-        if kept := load(str(self.found.path)):
-            known = Config(path=self.found.path, db=kept["db"])
-            return find_database(None, os.environ, known, Path.cwd()).path, kept["durability"]
-        config = self.config_or_none
-        return self.database.path, config.durability if config else "full"
+        return self.database.path, self.outline.durability if self.outline else "full"
 
     def close(self) -> None:
         """Close what was opened, and with -v say what it was."""
@@ -270,7 +276,7 @@ class Here:
         from kiribi_cli.actions.query import Known, Reading, read_filter
 
         known = Known(
-            lambda: (self.config_or_none or _nothing()).definitions, lambda: (self.config_or_none or _nothing()).queues
+            lambda: self.outline.jobs if self.outline else (), lambda: self.outline.queues if self.outline else ()
         )
         found = read_filter(words, self.filters, Reading(self.now(), lambda: self.zone, self.store, known))
         if ids is None:
@@ -318,12 +324,6 @@ def _go_to(folder: str) -> None:
         raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
     except OSError as error:
         raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
-
-
-def _nothing() -> "Config":
-    from kiribi_cli.config.model import Config
-
-    return Config()
 
 
 def _from_stdin() -> list[str]:

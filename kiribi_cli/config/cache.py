@@ -1,4 +1,4 @@
-"""What `enqueue` needs of jobs.toml, kept ready, so that nothing is parsed when nothing has changed.
+"""What jobs.toml says, boiled down and kept ready, so that nothing is parsed when nothing has changed.
 
 A stale cache must be impossible: it counts only while every file and folder that was read still has the stamp it had
 before reading, and is not written at all when one of them is so young that an edit could hide in the same clock tick.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kiribi_cli.core.plan import Plan
 
     class Compiled(TypedDict):
-        """What `enqueue` needs to know."""
+        """What `enqueue` needs to know; and `outline`, still packed, for commands that look (outline.py)."""
 
         jobs: dict[str, Plan]
         # For commands after --; their name, command and folder are still to be put in.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         # What jobs.toml says, absolute; None: beside it. --db and KIRIBI_DB come first.
         db: str | None
         durability: str
+        outline: bytes
 
     class _Kept(TypedDict):
         config: str
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 
 # File systems count time in steps of up to 2 s (FAT), clocks in steps of up to 10 ms.
 SETTLED_MS = 2_500
-_HEADER = f"kiribi {__version__} {sys.hexversion:x} {sys.implementation.cache_tag} {marshal.version}\n".encode()
+# Counted up whenever what is kept changes its form.
+_FORM = 2
+_HEADER = f"kiribi {__version__}.{_FORM} {sys.hexversion:x} {sys.implementation.cache_tag} {marshal.version}\n".encode()
 _ANYBODY_ELSE = 0o077
 
 
@@ -87,7 +90,8 @@ def save(config: "Config") -> bool:
 
 
 def compiled(config: "Config") -> "Compiled":
-    """Boil a Config down to what `enqueue` needs."""
+    """Boil a Config down to what is kept."""
+    from kiribi_cli.config.outline import kept
     from kiribi_cli.core.plan import plan_of
 
     used = {definition.queue: False for definition in config.definitions.values()}
@@ -97,6 +101,7 @@ def compiled(config: "Config") -> "Compiled":
         "queues": used | {name: bool(queue.settings) for name, queue in config.queues.items()},
         "db": config.db,
         "durability": config.durability,
+        "outline": kept(config),
     }
 
 

@@ -1,9 +1,5 @@
 """When are two jobs the same: the form in which the database compares unique keys. On the hot path: light."""
 
-TYPE_CHECKING = False  # typing costs 3 ms
-if TYPE_CHECKING:
-    from typing import Any
-
 # Bytes. What is longer is hashed, which SQL cannot do: the view `enqueue` refuses it.
 PLAIN_MAX = 255
 
@@ -20,16 +16,8 @@ def unique_hash(definition: str, key: str) -> bytes:
     """
     # A length prefix, so that no pair of (name, key) can be read as another pair.
     form = f"{len(definition)}:{definition}{key}".encode()
-    return form if len(form) <= PLAIN_MAX else bytes(_sha256()(form).digest()[:16])
+    if len(form) <= PLAIN_MAX:
+        return form
+    from kiribi_cli.core.digest import sha256
 
-
-def _sha256() -> "Any":
-    # hashlib loads OpenSSL for what these have built in: 3 ms.
-    for module in ("_sha2", "_sha256"):
-        try:
-            return __import__(module).sha256
-        except ImportError:
-            continue
-    from hashlib import sha256
-
-    return sha256
+    return sha256(form)[:16]

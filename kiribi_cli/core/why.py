@@ -4,13 +4,22 @@ The order for pending jobs is the order in which a claim gives up on them, so th
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.durations import age, spell, spell_size
 from kiribi_cli.core.job import Attempt, Job, Status
 from kiribi_cli.core.problem import signal_text
 from kiribi_cli.core.records import dataclass, field
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Limited(Protocol):
+        """What matters of a definition."""
+
+        @property
+        def concurrency(self) -> int | None: ...
+
 
 SIGNALS = 128
 
@@ -50,7 +59,7 @@ class Facts:
     at: Callable[[int], str]
     attempts: tuple[Attempt, ...] = ()
     said_by: str | None = None
-    definition: Definition | None = None
+    definition: "Limited | None" = None
     broken: str | None = None
     queue_concurrency: int | None = None
     queue_runs: tuple[int, ...] = ()

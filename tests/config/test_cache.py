@@ -11,6 +11,7 @@ import pytest
 
 from kiribi_cli import clock
 from kiribi_cli.config import cache
+from kiribi_cli.config.outline import outline_of, outlined
 from kiribi_cli.config.read import read
 
 TEXT = "[jobs]\nA = ['true']\nB = ['echo', '{payload.x}']\n"
@@ -206,3 +207,28 @@ def test_loading_loads_next_to_nothing(path: Path) -> None:
     )
 
     assert set(done.stdout.split()) <= {"kiribi_cli", "marshal", "binascii"}
+
+
+@pytest.mark.usefixtures("later")
+def test_what_commands_that_look_need_is_kept_as_it_was_read(path: Path) -> None:
+    path.write_text(
+        "redact = ['*pin*']\ndb = 'x/jobs.db'\ndurability = 'normal'\n"
+        "[logs]\ndir = '/var/log/jobs'\n[worker]\nmin_free = '7MB'\n[queues]\nmail = { concurrency = 2 }\n"
+        "[jobs.A]\ncommand = ['true']\nredact = ['card']\n[jobs.B]\ncommand = ['true']\nconcurrency = 3\n"
+    )
+    config = read(path)
+    assert cache.save(config)
+    kept = cache.load(str(path))
+
+    assert kept is not None
+    assert outlined(kept["outline"]) == outline_of(config)
+    assert outline_of(config).jobs["A"].redact == ("*pin*", "card")
+    assert (outline_of(config).jobs["B"].concurrency, outline_of(config).queues["mail"]) == (3, 2)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_cache_of_another_form_is_ignored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache.save(read(path))
+    monkeypatch.setattr(cache, "_HEADER", cache._HEADER.replace(b".%d " % cache._FORM, b".%d " % (cache._FORM + 1)))
+
+    assert cache.load(str(path)) is None
