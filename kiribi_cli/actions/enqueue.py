@@ -13,9 +13,9 @@ from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Job, NewJob, Status
 from kiribi_cli.core.options import with_command
-from kiribi_cli.core.params import Check, check_for, declared_types, merge
+from kiribi_cli.core.params import Judge, declared_types, judge_for, merge
 from kiribi_cli.core.placeholders import MissingValueError, fill, fill_argv
-from kiribi_cli.core.plan import is_met, label, new_job, plan_of, with_key
+from kiribi_cli.core.plan import filled_key, is_met, label, new_job, plan_of, with_key
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Inserted, Store, UniqueTaken, Worker
@@ -23,7 +23,8 @@ from kiribi_cli.store.base import Inserted, Store, UniqueTaken, Worker
 if TYPE_CHECKING:
     from kiribi_cli.core.plan import Need, Plan
 
-Maker = Callable[[str | bytes | None, str | None], NewJob]
+# Makes a row of the text of a payload, its value, and a key that was given.
+Maker = Callable[[str | None, Any, str | None], NewJob]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,7 +50,7 @@ class Recipe:
 
     definition: Definition
     plan: "Plan"
-    check: Check
+    judge: Judge
     # A key from the command line, literal; else the definition's, filled in per job.
     key: str | None
     when: Callable[[int], int | None]
@@ -57,15 +58,22 @@ class Recipe:
 
     def job(self, payload: str | bytes | None, *, now: int) -> NewJob:
         """Check a payload and make its row; raises KiribiError(PAYLOAD)."""
-        return self.maker(now)(payload, self.key)
+        return self.maker(now)(*self.parsed(payload), self.key)
+
+    def parsed(self, payload: str | bytes | None) -> tuple[str | None, Any]:
+        """Give text and value of a payload that is valid JSON of a size that is allowed, or raise."""
+        if payload is None:
+            return None, None
+        value = payloads.parse(payload, self.definition.payload_max)
+        return payload.decode() if isinstance(payload, bytes) else payload, value
 
     def maker(self, now: int) -> Maker:
         """Give what makes the rows of one moment: what they share is worked out once, each row is a copy."""
-        checked, plan, row = self._checked, self.plan, self.bare(now)
+        judged, plan, row = self._judged, self.plan, self.bare(now)
         unique = plan["unique"] is not None
 
-        def make(payload: str | bytes | None, key: str | None) -> NewJob:
-            text, value = checked(payload)
+        def make(payload: str | None, parsed: Any, key: str | None) -> NewJob:
+            text, value = judged(payload, parsed)
             job = row.copy()
             job["payload"] = text
             return with_key(job, plan, self._filled(value) if key is None else key) if unique else job
@@ -87,7 +95,7 @@ class Recipe:
 
     def text(self, line: bytes) -> str:
         """Check a payload and give the text to store; raises KiribiError(PAYLOAD)."""
-        text, _ = self._checked(line.strip())
+        text, _ = self._judged(*self.parsed(line.strip()))
         return "null" if text is None else text
 
     def block_texts(self) -> Callable[[Sequence[bytes]], list[str] | None]:
@@ -102,8 +110,8 @@ class Recipe:
 
         return texts_of
 
-    def _checked(self, payload: str | bytes | None) -> tuple[str | None, Any]:
-        text, value = self.check(payload)
+    def _judged(self, payload: str | None, parsed: Any) -> tuple[str | None, Any]:
+        text, value = self.judge(payload, parsed)
         for need in self.plan["needs"]:
             if not is_met(need, value):
                 _check_need(self.definition.name, need, value)
@@ -113,6 +121,8 @@ class Recipe:
         unique = self.definition.unique
         if unique is None or unique.key is None:
             return _canonical(value)
+        if self.plan["unique"] and (key := filled_key(self.plan["unique"][0], value)) is not None:
+            return key
         try:
             return fill(unique.key, {"payload": value})
         except MissingValueError as missing:
@@ -125,7 +135,7 @@ class Recipes:
     def __init__(self, config: Config, caller: Caller) -> None:
         self._config = config
         self._caller = caller
-        self._checks: dict[str, Check] = {}
+        self._judges: dict[str, Judge] = {}
 
     def of(self, request: Request) -> Recipe:
         """Read a request; raises KiribiError for everything in it that cannot be."""
@@ -138,14 +148,14 @@ class Recipes:
             option = "--env" if request.env else "--cwd" if request.cwd else "--name"
             raise usage(f"{option} is for commands after --; {request.job} is a definition", "set it in jobs.toml")
         when = when_of(request, self._caller.zone)
-        return Recipe(definition, plan, self._check(definition), given_key(request), when, self._caller)
+        return Recipe(definition, plan, self._judge(definition), given_key(request), when, self._caller)
 
-    def _check(self, definition: Definition) -> Check:
+    def _judge(self, definition: Definition) -> Judge:
         if definition.adhoc:
-            return check_for(definition)
-        if (check := self._checks.get(definition.name)) is None:
-            check = self._checks[definition.name] = check_for(definition)
-        return check
+            return judge_for(definition)
+        if (judge := self._judges.get(definition.name)) is None:
+            judge = self._judges[definition.name] = judge_for(definition)
+        return judge
 
 
 def payload_text(

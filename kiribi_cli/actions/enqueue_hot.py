@@ -11,7 +11,7 @@ from kiribi_cli.actions.origin import parent_job, user_at_host
 from kiribi_cli.config import cache, nearby
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.options import with_command
-from kiribi_cli.core.plan import is_met, label, lookup, new_job
+from kiribi_cli.core.plan import filled_key, is_met, label, new_job
 
 TYPE_CHECKING = False  # typing costs 3 ms
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, TypedDict
 
     from kiribi_cli.core.job import NewJob
-    from kiribi_cli.core.plan import Parts, Plan
+    from kiribi_cli.core.plan import Plan
 
     class Words(TypedDict, total=False):
         """A command line, taken apart. What was not given is not there."""
@@ -223,21 +223,12 @@ def _key(words: "Words", plan: "Plan", value: "Any") -> str | None:
         if plan["unique"] is None:
             plan["unique"] = (None, "unfinished", "skip")
         return words["unique"]
-    return None if plan["unique"] is None else _filled(plan["unique"][0], value)
-
-
-def _filled(parts: "Parts", value: "Any") -> str:
-    if parts is None:
+    if plan["unique"] is None:
+        return None
+    key = filled_key(plan["unique"][0], value)
+    if key is None:
         raise _NotPlainError
-    return "".join(part if isinstance(part, str) else _text(lookup(value, part)) for part in parts)
-
-
-def _text(value: "Any") -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int)):
-        return str(value)
-    raise _NotPlainError
+    return key
 
 
 def _stored(db: str, row: "NewJob", durability: str) -> int | None:

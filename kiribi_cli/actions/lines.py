@@ -29,7 +29,7 @@ def payload_lines(recipe: Recipe) -> Cook:
         if recipe.plan["unique"] is None:
             return Alike(recipe.bare(now), text_of, texts_of)
         make, key = recipe.maker(now), recipe.key
-        return lambda line: make(line.strip(), key)
+        return lambda line: make(*recipe.parsed(line.strip()), key)
 
     return cook
 
@@ -46,8 +46,8 @@ def object_lines(recipes: Recipes, base: Request) -> Cook:
             wanted = payloads.parse(text, LINE_MAX)
             if not isinstance(wanted, dict):
                 raise usage("this is no object", 'without JOB a line has "job" or "command"')
-            payload = payloads.member(text, "payload") if "payload" in wanted else None
-            wanted.pop("payload", None)
+            payload = payloads.member(text, wanted, "payload") if "payload" in wanted else None
+            value = wanted.pop("payload", None)
             key = _key_of(wanted)
             # The key of each line is another one; all else is mostly the same.
             same = repr(wanted)
@@ -58,7 +58,9 @@ def object_lines(recipes: Recipes, base: Request) -> Cook:
                         makers.clear()
                     known[same] = recipes.of(line_request(wanted, base, keyed=key is not None))
                 makers[same] = known[same].maker(now)
-            return makers[same](payload, key if key is not None else base.unique)
+            if payload is not None:
+                payloads.check_size(payload, known[same].definition.payload_max)
+            return makers[same](payload, value, key if key is not None else base.unique)
 
         return make
 

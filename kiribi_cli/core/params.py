@@ -14,6 +14,8 @@ from kiribi_cli.errors import Code, KiribiError
 
 Trouble = tuple[str, str]  # where in the payload, what is wrong with it
 Check = Callable[[str | bytes | None], tuple[str | None, Any]]
+# The same for a payload that has been parsed: its text and its value.
+Judge = Callable[[str | None, Any], tuple[str | None, Any]]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float),
@@ -31,14 +33,25 @@ def check_for(definition: Definition) -> Check:
     It takes the text as given (None: no payload) and returns the text to store, which differs only by written-in
     defaults, and its value. It raises KiribiError(PAYLOAD) with all problems and stores nothing.
     """
+    judge, limit = judge_for(definition), definition.payload_max
+
+    def check(text: str | bytes | None) -> tuple[str | None, Any]:
+        if text is None:
+            return judge(None, None)
+        value = payloads.parse(text, limit)
+        return judge(text.decode() if isinstance(text, bytes) else text, value)
+
+    return check
+
+
+def judge_for(definition: Definition) -> Judge:
+    """Build what a definition says to a payload that is valid JSON and not too big; see check_for."""
     validate = compile_schema(definition.payload_schema) if definition.payload_schema is not None else None
     params, name, limit = definition.params, definition.name, definition.payload_max
 
     quick = None if params is None else quick_for(params)
 
-    def check(text: str | bytes | None) -> tuple[str | None, Any]:
-        value = None if text is None else payloads.parse(text, limit)
-        text = text.decode() if isinstance(text, bytes) else text
+    def judge(text: str | None, value: Any) -> tuple[str | None, Any]:
         if params is None or quick is None:
             if validate and (troubles := validate(value)):
                 raise not_valid(name, troubles)
@@ -54,7 +67,7 @@ def check_for(definition: Definition) -> Check:
             raise payloads.refusal(f"too big with its defaults: more than {limit:,} bytes", name)
         return filled, value
 
-    return check
+    return judge
 
 
 def quick_for(params: Sequence[Param]) -> Callable[[str, Any], str | None]:

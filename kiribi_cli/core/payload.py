@@ -51,16 +51,17 @@ def refusal(reason: str, name: str | None = None) -> "Exception":
 
 
 def _decoded(text: "str | bytes", max_bytes: int) -> str:
-    if len(text) > max_bytes:
-        raise refusal(f"too big: more than {max_bytes:,} bytes")
     try:
-        if isinstance(text, bytes):
-            return text.decode()
-        if not text.isascii() and len(text.encode()) > max_bytes:
-            raise refusal(f"too big: more than {max_bytes:,} bytes")
+        check_size(text, max_bytes)
+        return text.decode() if isinstance(text, bytes) else text
     except UnicodeError as error:
         raise refusal(f"not UTF-8 (at byte {error.start})" if hasattr(error, "start") else "not UTF-8") from None
-    return text
+
+
+def check_size(text: "str | bytes", max_bytes: int) -> None:
+    """Refuse what takes more bytes than that; raises UnicodeError for a str that is no text."""
+    if len(text) > max_bytes or (isinstance(text, str) and not text.isascii() and len(text.encode()) > max_bytes):
+        raise refusal(f"too big: more than {max_bytes:,} bytes")
 
 
 def _object(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
@@ -217,13 +218,19 @@ def set_members(text: str, members: "Mapping[str, str]") -> str:
     return f"{head}{comma}{added}{text[closing:]}"
 
 
-def member(text: str, key: str) -> str | None:
-    """Give the text of a top-level member of an object, byte for byte; None without it. `text` has passed `parse`.
+def member(text: str, value: "dict[str, Any]", key: str) -> str:
+    """Give the text of a top-level member of an object, byte for byte. `text` has passed `parse`, which gave `value`.
 
-    >>> member('{"a": 1.00, "b": null}', "a")
-    '1.00'
+    >>> text = '{"a": 1.00, "b": null}'
+    >>> member(text, parse(text), "a"), member(text, parse(text), "b")
+    ('1.00', 'null')
     """
-    return next((text[start:end] for name, start, end in _members(text) if name == key), None)
+    quoted = f'"{key}"'
+    # As it mostly is: the last member, its key spelled without escapes, and no such word elsewhere.
+    if next(reversed(value)) == key and text.count(quoted) == 1 and "\\u" not in text:
+        start = _skip(text, _skip(text, text.index(quoted) + len(quoted)) + 1)
+        return text[start : text.rindex("}")].rstrip(_SPACE)
+    return next(text[start:end] for name, start, end in _members(text) if name == key)
 
 
 def _members(text: str) -> "list[tuple[str, int, int]]":

@@ -157,6 +157,24 @@ def is_met(need: "Need", value: "Any") -> bool:
     return isinstance(found, list) and not any(each is None or isinstance(each, (list, dict)) for each in found)
 
 
+def filled_key(parts: "Parts", value: "Any") -> str | None:
+    """Fill in a unique key as core/placeholders.py does; None for what is not plain and has to be done there.
+
+    >>> filled_key((("a",), "-", ("b",)), {"a": 1, "b": True}), filled_key((("a",),), {"a": 0.5})
+    ('1-true', None)
+    """
+    if parts is None:
+        return None
+    texts = [part if isinstance(part, str) else _plain(lookup(value, part)) for part in parts]
+    return None if None in texts else "".join(texts)  # type: ignore[arg-type]
+
+
+def _plain(value: "Any") -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int)) else None
+
+
 def _unique_plan(unique: "Unique") -> "tuple[Parts, str | int, str]":
     if unique.key is None:
         return None, unique.until, unique.on_conflict

@@ -54,12 +54,12 @@ class Database:
 
     def run_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Execute a writing statement once for each row."""
-        sql, values_of = _by_position(name)
+        sql, values_of = by_position(name)
         return self.connection.executemany(sql, map(values_of, rows)).rowcount
 
     def run_tuples(self, name: str, rows: Iterable[Row]) -> int:
         """As `run_many`; the values stand in the order in which the statement first names them."""
-        return self.connection.executemany(_by_position(name)[0], rows).rowcount
+        return self.connection.executemany(by_position(name)[0], rows).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -105,7 +105,7 @@ class Database:
 
 
 @cache
-def _by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], Row]]:
+def by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], Row]]:
     """Number the parameters of a statement: binding twenty of them by name costs as much as the row itself."""
     names: list[str] = []
 

@@ -99,22 +99,26 @@ def _insert(connection: "sqlite3.Connection", rows: "list[dict[str, Any]]", now:
     if len(rows) == 1:
         connection.execute(statement("insert.job"), rows[0])
     else:
-        connection.executemany(statement("insert.job"), rows)
+        _execute_many(connection, "insert.job", rows)
     last = int(connection.execute(statement("insert.last_id")).fetchone()[0])
     first = last - len(rows) + 1
-    connection.executemany(statement("insert.enqueued"), _events(connection, rows, first, now))
+    if len(rows) == 1:
+        # No number needed: what the database counts up by itself is right for a run of one.
+        connection.execute(statement("insert.enqueued"), event_of(rows[0], None, 1, first, now))
+    else:
+        _execute_many(connection, "insert.enqueued", _events(rows, first, last_seq(connection), now))
     return first
 
 
-def _events(
-    connection: "sqlite3.Connection", rows: "list[dict[str, Any]]", first: int, now: int
-) -> "Iterable[dict[str, Any]]":
+def _execute_many(connection: "sqlite3.Connection", name: str, rows: "Iterable[dict[str, Any]]") -> None:
+    from kiribi_cli.store.database import by_position
+
+    sql, values_of = by_position(name)
+    connection.executemany(sql, map(values_of, rows))
+
+
+def _events(rows: "list[dict[str, Any]]", first: int, seq: int, now: int) -> "Iterable[dict[str, Any]]":
     """One event for each run of jobs alike; seq and job_id are those of its last."""
-    if len(rows) == 1:
-        # No number needed: what the database counts up by itself is right for a run of one.
-        yield event_of(rows[0], None, 1, first, now)
-        return
-    seq = last_seq(connection)
     start = 0
     for end in range(1, len(rows) + 1):
         if end == len(rows) or not _alike(rows[start], rows[end]):

@@ -110,6 +110,39 @@ def test_a_deep_error_in_an_interpreter_without_json_is_an_error_all_the_same() 
     assert "the payload is not JSON: Expecting property name" in done.stdout
 
 
+WORD = st.sampled_from(["payload", "pay", '"payload"', 'payload": ', "é", ""])
+
+
+@given(
+    value=st.dictionaries(WORD, st.recursive(WORD, lambda inner: st.dictionaries(WORD, inner)), min_size=1),
+    layout=LAYOUTS,
+    data=st.data(),
+)
+def test_the_text_of_a_member_is_what_stands_there(
+    value: dict[str, Any], layout: dict[str, Any], data: st.DataObject
+) -> None:
+    key = data.draw(st.sampled_from(sorted(value)))
+    text = json.dumps(value, **layout)
+    # Keys may be spelled with escapes.
+    text = data.draw(st.sampled_from([text, text.replace("payload", "payl\\u006fad", 1)]))
+
+    assert json.loads(payload.member(text, payload.parse(text), key)) == value[key]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"payload": {"a": 1.00} }', '{"a": 1.00}'),
+        ('{"payload" : [1,  2] , "job": "x"}', "[1,  2]"),
+        ('{"job": "payload", "payload":\t" } "\n}', '" } "'),
+        ('{"job": {"payload": 1}, "payl\\u006fad": 2}', "2"),
+        ('{"a": "\\"payload\\": 5", "payload": 6}', "6"),
+    ],
+)
+def test_a_member_is_found_however_it_is_written(text: str, found: str) -> None:
+    assert payload.member(text, payload.parse(text), "payload") == found
+
+
 @given(OBJECTS, LAYOUTS, st.dictionaries(TEXTS, VALUES, max_size=3))
 def test_setting_members_changes_these_and_no_other_byte(
     value: dict[str, Any], layout: dict[str, Any], members: dict[str, Any]
