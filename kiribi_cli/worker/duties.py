@@ -16,6 +16,7 @@ from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.flight import STORE_PATIENCE, Flight
 from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.stopping import Stopping
+from kiribi_cli.worker.watch import Watch
 
 # What was claimed ahead is given back when nothing has ended for so long (seconds).
 STUCK_AFTER = 0.2
@@ -28,6 +29,7 @@ class Duties:
         self, store: Store, worker_id: int, flight: Flight, definitions: Definitions, place: Place, journal: Journal
     ) -> None:
         self.low_disk = False
+        self.watch = Watch(store.path)
         self._store = store
         self._worker_id = worker_id
         self._flight = flight
@@ -35,6 +37,8 @@ class Duties:
         self._place = place
         self._journal = journal
         self._asked_to_cancel: set[int] = set()
+        # Whether somebody may have asked for something since we heard last.
+        self._unheard = True
         self._next_beat = 0.0
 
     def hear(self, stopping: Stopping, hands: Hands) -> None:
@@ -48,7 +52,9 @@ class Duties:
                 with suppress(HandsLost):
                     busy[request.attempt_id].hands.stop(request.attempt_id, "cancel", request.by, number, at_once)
         self._asked_to_cancel &= set(busy)
-        match self._store.stop_requested(self._worker_id):
+        asked = self._store.stop_requested(self._worker_id)
+        self._unheard = False
+        match asked:
             case "drain":
                 stopping.stop_claiming(hands)
             case "now" if stopping.phase != "stopping":
@@ -56,11 +62,29 @@ class Duties:
             case _:
                 return
 
+    def glance(self) -> bool:
+        """Whether somebody has written to the database: asked while we sleep."""
+        try:
+            return self._note_change()
+        except KiribiError as error:
+            if error.final:
+                raise
+            # Busy: the next look comes within a poll, and says so.
+            return False
+
+    def _note_change(self) -> bool:
+        changed = self._store.changed()
+        if changed:
+            self.watch.noticed()
+            self._flight.may_claim = self._unheard = True
+        return changed
+
     def look(self, stopping: Stopping, hands: Hands) -> None:
         """Look at everything that nobody rings for."""
-        if self._store.changed():
-            self._flight.may_claim = True
-        self.hear(stopping, hands)
+        self._note_change()
+        # What people ask for stands in the database. While nothing runs, no old request can become ours.
+        if self._unheard or self._flight.slots.busy:
+            self.hear(stopping, hands)
         if self._definitions.changed():
             self.reload(stopping)
         self._look_at_disk(stopping)

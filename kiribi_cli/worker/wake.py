@@ -1,7 +1,11 @@
 """What a worker sleeps on: the bell, its hands, signals. One epoll, so that an idle worker costs nothing."""
 
 import select
+from collections.abc import Callable
 from typing import Protocol
+
+from kiribi_cli import clock
+from kiribi_cli.worker.watch import Watch
 
 
 class Waking(Protocol):
@@ -28,7 +32,22 @@ class Wake:
         del self._by_fd[fd]
         self._epoll.unregister(fd)
 
-    def wait(self, seconds: float) -> list[Waking]:
-        """What stirred within `seconds`; a signal ends the wait early, with what stirred so far."""
+    def wait(self, seconds: float, watch: Watch, glance: Callable[[], bool]) -> list[Waking]:
+        """What stirred within `seconds`; a signal ends the wait early, with what stirred so far.
+
+        Whenever `watch` wants it, `glance` is asked, and ends the wait by being true. Nothing else is done between two
+        glances: a whole step of the loop would cost several times as much.
+        """
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > (pause := watch.pause()):
+            if found := self._poll(pause):
+                return found
+            changed = glance()
+            watch.glanced(changed=changed)
+            if changed:
+                return []
+        return self._poll(max(0.0, left))
+
+    def _poll(self, seconds: float) -> list[Waking]:
         # epoll takes milliseconds and rounds down: without the sum, a wait of 0.4 ms is a busy loop.
-        return [self._by_fd[fd] for fd, _ in self._epoll.poll(max(0.0, seconds) and seconds + 0.001)]
+        return [self._by_fd[fd] for fd, _ in self._epoll.poll(seconds and seconds + 0.001)]

@@ -116,6 +116,7 @@ class Worker:
         self.rescue.close()
         self.sweeper.close()
         self.bell.close()
+        self.duties.watch.close()
         now = clock.now_ms()
         # A database that cannot be written now learns of our end by the lock that we let go.
         with suppress(KiribiError):
@@ -129,7 +130,7 @@ class Worker:
 
     def step(self, seconds: float) -> None:
         """Sleep until something stirs, take in what ended, write it together with new claims, start those."""
-        stirred = self.wake.wait(seconds)
+        stirred = self.wake.wait(seconds, self.duties.watch, self.duties.glance)
         rang = self._hush(stirred)
         self.stopping.mind_signals(self.hands)
         for thing in stirred:
