@@ -10,12 +10,11 @@ from kiribi_cli.config.discover import FILE_NAME, Database, Found, distrust, net
 from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check
 from kiribi_cli.core.durations import age, spell_size
-from kiribi_cli.core.job import Status
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.logs_dir import strays
 from kiribi_cli.runner.process import leftovers
-from kiribi_cli.store.base import Filter, Store
+from kiribi_cli.store.base import Store
 from kiribi_cli.store.connect import SAFE, driver
 
 # Jobs stand in a queue for less than this where somebody works on it.
@@ -23,8 +22,6 @@ STUCK_MS = 10 * 60_000
 # Clocks of one machine do not differ; a minute is a jump.
 JUMP_MS = 60_000
 YEAR_2025_MS = 1_735_689_600_000
-# So many waiting jobs are looked at for a missing definition.
-LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +193,13 @@ def _jobs(store: Store, config: Config | None, now: int) -> Iterator[Finding]:
     standing = store.now(now=now)
     waiting = now - standing.oldest_pending_at if standing.oldest_pending_at is not None else 0
     alive = any(worker.alive and worker.kind == "worker" for worker in store.workers())
-    told = list(_homeless(store, config, now))
+    told = list(_homeless(store, config))
     if waiting > STUCK_MS and not alive:
         message = f"{standing.pending} jobs are pending, the oldest for {age(waiting)}, and no worker is alive"
         told.append(Finding("jobs", "warning", message, "kiribi worker"))
     elif waiting > STUCK_MS:
-        oldest = next(store.find(Filter(statuses=(Status.PENDING,)), now=now, descending=False, limit=1), None)
-        mend = f"kiribi why {oldest.id}" if oldest else "kiribi ls --status pending"
+        oldest = store.oldest_pending()
+        mend = f"kiribi why {oldest}" if oldest is not None else "kiribi ls --status pending"
         told.append(Finding("jobs", "warning", f"the oldest pending job waits for {age(waiting)}", mend))
     for job in store.running():
         if job.cancel_requested_at is not None and now - job.cancel_requested_at > STUCK_MS:
@@ -211,14 +208,11 @@ def _jobs(store: Store, config: Config | None, now: int) -> Iterator[Finding]:
     yield from told or [Finding("jobs", "ok", f"{standing.pending} pending, {standing.running} running, none is stuck")]
 
 
-def _homeless(store: Store, config: Config | None, now: int) -> Iterator[Finding]:
+def _homeless(store: Store, config: Config | None) -> Iterator[Finding]:
     """Waiting jobs whose definition is gone."""
     if config is None:
         return
-    waiting = store.find(
-        Filter(statuses=(Status.PENDING, Status.RETRYING, Status.SCHEDULED)), now=now, descending=False, limit=LOOKED_AT
-    )
-    gone = {job.job for job in waiting if not job.adhoc and job.job not in config.definitions}
+    gone = set(store.waiting_names()) - set(config.definitions)
     for name in sorted(gone):
         message = f"jobs of {name} wait, and jobs.toml has no such definition"
         yield Finding("jobs", "problem", message, f"bring it back, or: kiribi cancel --job {name}")

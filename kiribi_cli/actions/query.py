@@ -147,8 +147,10 @@ def _known_job(name: str, reading: Reading) -> str:
 
 
 def _known_queue(name: str, reading: Reading) -> str:
-    known = {*reading.store.queues(), "default"}
-    if name in known or name in (known := known | set(reading.known.queues())):
+    if name == "default" or reading.store.has_queue(name):
+        return name
+    known = {"default", *reading.known.queues(), *reading.store.queues()}
+    if name in known:
         return name
     raise not_known("queue", name, sorted(known), f'no queue "{name}" in jobs.toml or in the history')
 

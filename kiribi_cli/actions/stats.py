@@ -1,13 +1,13 @@
 """Statistics from the hourly rows: they cost the same with ten million jobs in the history, and survive `sweep`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kiribi_cli.core.histogram import percentile
 from kiribi_cli.core.instant import rfc3339
 from kiribi_cli.core.records import dataclass, field
-from kiribi_cli.store.base import HourRow, Store
+from kiribi_cli.store.base import Bucketed, HourRow, Store
 
 By = Literal["job", "queue", "hour", "error", "tag"]
 Buckets = Mapping[int, int]
@@ -18,11 +18,15 @@ QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 @dataclass(slots=True)
 class Sum:
-    """Hourly rows added up. `hours`: what ended (completed or failed), by hour."""
+    """Hourly rows added up, and the times that were measured in them."""
 
     rows: list[HourRow] = field(default_factory=list)
     duration: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     wait: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def pour(self, measured: Bucketed) -> None:
+        into = self.duration if measured.measure == "duration" else self.wait
+        into[measured.bucket] += measured.n
 
     def total(self, column: str) -> int:
         return sum(int(getattr(row, column)) for row in self.rows)
@@ -36,8 +40,15 @@ def stats(store: Store, *, since: int, until: int, now: int, by: By = "job", job
     first = since - since % HOUR_MS
     # Totals come from the rows by job: every job is in exactly one of them.
     rows = store.hours("job", since=first, until=until, key=job)
+    times = store.histogram("job", since=first, until=until, key=job, hourly=by == "hour")
     everything = Sum(rows)
-    _pour(store, "job", first, until, job, lambda _key, _queue: everything)
+    for measured in times:
+        everything.pour(measured)
+    if by in {"error", "tag"}:
+        # Which jobs a tag or an error belongs to is not kept, so these are never narrowed to one job.
+        rows = store.hours(by, since=first, until=until)
+        # Errors keep no histogram: how long a failure took says little.
+        times = store.histogram(by, since=first, until=until) if by == "tag" else []
     return {
         "since": rfc3339(since),
         "until": rfc3339(until),
@@ -45,7 +56,7 @@ def stats(store: Store, *, since: int, until: int, now: int, by: By = "job", job
         "now": _now(store, now, job),
         "duration_ms": _times(everything.duration, everything.most("duration_ms_max")),
         "wait_ms": _times(everything.wait, everything.most("wait_ms_max")),
-        "by": _grouped(store, rows, by, job, first, until),
+        "by": _grouped(rows, times, by, first, until),
     }
 
 
@@ -64,24 +75,21 @@ def _now(store: Store, now: int, job: str | None) -> dict[str, Any]:
 
 
 def _grouped(
-    store: Store, rows: Sequence[HourRow], by: By, job: str | None, first: int, until: int
+    rows: Sequence[HourRow], times: Sequence[Bucketed], by: By, first: int, until: int
 ) -> list[dict[str, Any]]:
     """One entry per job (or queue, hour, error, tag), the busiest first; hours in order."""
-    dimension = by if by in ("error", "tag") else "job"
-    if dimension != "job":
-        # Which jobs a tag or an error belongs to is not kept, so these are never narrowed to one job.
-        rows = store.hours(dimension, since=first, until=until)
     sums: dict[str, Sum] = defaultdict(Sum)
     for row in rows:
         sums[_key(row, by)].rows.append(row)
-    _pour_groups(store, sums, by, job, first, until)
+    for measured in times:
+        sums[_key(measured, by)].pour(measured)
     entries = [_entry(by, key, found, first, until) for key, found in sums.items()]
     if by == "hour":
         return sorted(entries, key=lambda entry: str(entry["hour"]))
     return sorted(entries, key=lambda entry: (-entry["completed"] - entry["failed"] - entry["retried"], str(entry[by])))
 
 
-def _key(row: HourRow, by: By) -> str:
+def _key(row: HourRow | Bucketed, by: By) -> str:
     match by:
         case "queue":
             return row.queue
@@ -89,32 +97,6 @@ def _key(row: HourRow, by: By) -> str:
             return rfc3339(row.hour)
         case "job" | "tag" | "error":
             return row.key
-
-
-def _pour_groups(store: Store, sums: dict[str, Sum], by: By, job: str | None, first: int, until: int) -> None:
-    match by:
-        case "job" | "tag":
-            _pour(store, by, first, until, job if by == "job" else None, lambda key, _queue: sums[key])
-        case "queue":
-            _pour(store, "job", first, until, job, lambda _key, queue: sums[queue])
-        case "hour":
-            for key, found in list(sums.items()):
-                hour = found.rows[0].hour
-                _pour(store, "job", hour, hour + HOUR_MS, job, lambda _key, _queue, key=key: sums[key])  # type: ignore[misc]
-        case "error":
-            return  # errors keep no histogram: how long a failure took says little
-
-
-def _pour(
-    store: Store, dimension: str, since: int, until: int, job: str | None, into: Callable[[str, str], Sum]
-) -> None:
-    for measure in ("duration", "wait"):
-        for (key, queue), buckets in store.histogram(dimension, measure, since=since, until=until).items():
-            if job is None or key == job:
-                found = into(key, queue)
-                kept = found.duration if measure == "duration" else found.wait
-                for bucket, count in buckets.items():
-                    kept[bucket] += count
 
 
 def _entry(by: By, key: str, found: Sum, first: int, until: int) -> dict[str, Any]:

@@ -256,6 +256,18 @@ class HourRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucketed:
+    """How many took (`measure` duration or wait) a time of this bucket (core/histogram.py). `hour`: of the first."""
+
+    key: str
+    queue: str
+    hour: int
+    measure: str
+    bucket: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """New values of a job that has not started; None leaves the old one. `expires_at` 0 means never."""
 
@@ -405,11 +417,26 @@ class Store(Protocol):
         ...
 
     def count(self, which: Filter, *, now: int, at_most: int | None = None) -> int: ...
+    def count_some(self, which: Filter, *, now: int, at_most: int) -> tuple[int, bool]:
+        """Count no further than `at_most`, nor further back than is quick; True: these are all."""
+        ...
+
     def names(self) -> list[str]:
         """Every job name in the history, by skipping through the index."""
         ...
 
-    def queues(self) -> list[str]: ...
+    def queues(self) -> list[str]:
+        """Queues in use: of what waits or runs, and of the statistics of a month. Not all of a long timed backlog."""
+        ...
+
+    def has_queue(self, queue: str) -> bool:
+        """Whether anything waits or runs in it, or did within a month."""
+        ...
+
+    def waiting_names(self) -> list[str]:
+        """Definitions that jobs wait for: all that something pending does, and those of the next timed jobs."""
+        ...
+
     def attempts(self, job_id: int) -> list[Attempt]: ...
     def attempt(self, attempt_id: int) -> Attempt | None: ...
     def events(
@@ -421,6 +448,10 @@ class Store(Protocol):
     def last_seq(self) -> int: ...
     def workers(self, *, stopped_since: int | None = None) -> list[Worker]: ...
     def running(self) -> list[Job]: ...
+    def oldest_pending(self) -> int | None:
+        """The job that is pending longest: as long as reading the backlog."""
+        ...
+
     def now(self, *, now: int, names: Sequence[str] = ()) -> Now: ...
     def ahead_of(self, job: Job, *, now: int, at_most: int = 1000) -> int:
         """How many pending jobs of its queue would be claimed before this one."""
@@ -428,9 +459,9 @@ class Store(Protocol):
 
     def hours(self, dimension: str, *, since: int, until: int, key: str | None = None) -> list[HourRow]: ...
     def histogram(
-        self, dimension: str, measure: str, *, since: int, until: int
-    ) -> dict[tuple[str, str], dict[int, int]]:
-        """(key, queue) -> bucket -> how many."""
+        self, dimension: str, *, since: int, until: int, key: str | None = None, hourly: bool = False
+    ) -> list[Bucketed]:
+        """Durations and waits, added up over the time; with `hourly` for each hour."""
         ...
 
     # -- changing

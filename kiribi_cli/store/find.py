@@ -1,39 +1,50 @@
 """Finds jobs by filters, in short reads: chooses the index to go in by, pages along it, and reads rows by id.
 
 A page of ids is read to its end and no statement stays open while the caller thinks: the WAL can be reused meanwhile.
+Each way in stops where enough is found. Where no index leads to what a filter asks for, the ids are walked along, from
+the newest on: as far back as the first matches are, or `since`.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from heapq import merge, nlargest, nsmallest
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Literal
 
-from kiribi_cli.core.job import FINISHED, Job
+from kiribi_cli.core.job import FINISHED, Job, Status
 from kiribi_cli.errors import Code, KiribiError
-from kiribi_cli.store import look
+from kiribi_cli.store import look, span
 from kiribi_cli.store.base import Filter, Sort
 from kiribi_cli.store.database import Database, Row
 
 PAGE = 500
 COUNT_PAGE = 5000
-_LAST = (1 << 63) - 1
-# By so much may the clock have been turned back without a job being missed by --since.
-_SLACK_MS = 86_400_000
+# Ids looked at by a count that may stop early, and by a list of what waits before its whole backlog is read and sorted.
+NEAR = 20_000
+# A backlog that is read and sorted at once; names and ends that are counted to compare them.
+SHORT = 5_000
+MANY = 200
+# Names that are walked along together; beyond that the ids of all jobs are.
+TOGETHER = 50
+# What began or ended last is looked for in the last minute, then ten, a hundred ... up to a week.
+WINDOWS = (1, 10, 100, 1_000, 10_000)
+
+_NEVER = 1 << 62
+
+# Where jobs of an unfinished status stand. What is due counts as pending, whether or not a worker has looked.
+_PARTS = {
+    Status.PENDING: ("pending", "due"), Status.SCHEDULED: ("later",), Status.RETRYING: ("later",),
+    Status.RUNNING: ("running",), Status.BLOCKED: ("blocked",),
+}  # fmt: skip
 
 Pages = Iterator[list[Row]]
 
 
 def find(db: Database, which: Filter, *, now: int, sort: Sort, descending: bool, limit: int | None) -> Iterator[Job]:
     """Stream matching jobs; what is deleted while they stream is left out."""
-    # No further than asked for, unless some are left out or put in another order afterwards.
-    size = PAGE if limit is None or which.excluded or sort != "created" else min(PAGE, max(limit, 1))
-    pages = _pages(db, which, now, sort, descending=descending, page=size)
-    if sort != "created":
-        pages = _sorted(pages, descending=descending, limit=limit)
     left = limit
-    for page in pages:
+    for page in _ordered(db, which, now, sort, descending=descending, limit=limit):
         ids = [row[0] for row in page][:left]
         yield from look.jobs(db, ids, now)
         if left is not None:
@@ -43,14 +54,65 @@ def find(db: Database, which: Filter, *, now: int, sort: Sort, descending: bool,
 
 
 def count(db: Database, which: Filter, *, now: int, at_most: int | None) -> int:
-    """Count matching jobs, no further than `at_most`."""
-    total = 0
+    """Count matching jobs, no further than `at_most`; without, as long as reading all of them."""
     page = COUNT_PAGE if at_most is None else min(COUNT_PAGE, at_most)
+    total = 0
     for rows in _pages(db, which, now, "created", descending=True, page=page):
         total += len(rows)
         if at_most is not None and total >= at_most:
             return at_most
     return total
+
+
+def count_some(db: Database, which: Filter, *, now: int, at_most: int) -> tuple[int, bool]:
+    """Count matching jobs, no further than `at_most` nor further back than is quick; say whether these are all."""
+    indexed = which == Filter(statuses=which.statuses, names=which.names, before=which.before)
+    floor = -1 if indexed else (db.value("look.last_job") or 0) - NEAR
+    total = 0
+    for rows in _pages(db, which, now, "created", descending=True, page=min(COUNT_PAGE, at_most), floor=floor):
+        total += len(rows)
+        if total >= at_most:
+            return at_most, False
+    return total, floor <= 0
+
+
+def _ordered(db: Database, which: Filter, now: int, sort: Sort, *, descending: bool, limit: int | None) -> Pages:
+    # No further than asked for, unless some are left out or put in another order afterwards.
+    size = PAGE if limit is None or which.excluded else min(PAGE, max(limit, 1))
+    by_time = which.time == "created" or which.since is None
+    match sort:
+        case "created":
+            return _pages(db, which, now, sort, descending=descending, page=size)
+        case "job" if by_time and which.ids is None and not which.statuses:
+            return _by_name(db, which, now, descending=descending, page=size)
+        case "started" | "finished" if limit and span.may_narrow(which, sort):
+            which = _narrowed(db, which, now, sort, descending=descending, limit=limit)
+        case _:
+            pass
+    return _sorted(_pages(db, which, now, sort, descending=descending, page=PAGE), descending=descending, limit=limit)
+
+
+def _by_name(db: Database, which: Filter, now: int, *, descending: bool, page: int) -> Pages:
+    """One name after the other, as the index has them."""
+    for name in sorted(_names(db, which.names or ("*",)), reverse=descending):
+        yield from _pages(db, which, now, "job", descending=descending, page=page, name=name)
+
+
+def _narrowed(
+    db: Database, which: Filter, now: int, sort: Literal["started", "finished"], *, descending: bool, limit: int
+) -> Filter:
+    """Put bounds of time around the first `limit` by when they began or ended: only those are read and sorted."""
+
+    def some(among: Filter) -> list[Row]:
+        pages = _pages(db, among, now, sort, descending=descending, page=min(PAGE, limit))
+        return list(islice(chain.from_iterable(pages), limit))
+
+    if descending:
+        windows = (span.latest(db, which, sort, now, minutes) for minutes in WINDOWS)
+        return next((near for near in windows if near is not None and len(some(near)) == limit), which)
+    found = some(span.earliest(which, sort, _NEVER))
+    # Whoever was created after the last of these ended cannot have ended before it.
+    return span.earliest(which, sort, max(row[1] for row in found) + 1) if len(found) == limit else which
 
 
 def _sorted(pages: Pages, *, descending: bool, limit: int | None) -> Pages:
@@ -60,8 +122,7 @@ def _sorted(pages: Pages, *, descending: bool, limit: int | None) -> Pages:
         found = sorted(rows, key=_order(descending=descending), reverse=descending)
     else:
         found = (nlargest if descending else nsmallest)(limit, rows, key=_order(descending=descending))
-    for start in range(0, len(found), PAGE):
-        yield found[start : start + PAGE]
+    return _chunks(found, PAGE)
 
 
 def _order(*, descending: bool) -> Callable[[Row], Any]:
@@ -69,13 +130,22 @@ def _order(*, descending: bool) -> Callable[[Row], Any]:
     return lambda row: ((row[1] is None) is not descending, row[1] if row[1] is not None else 0, row[0])
 
 
-def _pages(db: Database, which: Filter, now: int, sort: Sort, *, descending: bool, page: int) -> Pages:
-    """Stream (id, key) of matching jobs in pages, by id."""
+def _pages(
+    db: Database, which: Filter, now: int, sort: Sort, *, descending: bool, page: int, name: str | None = None,
+    floor: int = -1,
+) -> Pages:  # fmt: skip
+    """Stream (id, key) of matching jobs in pages, by id. `name`: only of this one. `floor`: only above this id."""
     values = _values(db, which, now, sort)
     if values is None:
         return
-    bounds = {"after": _lower_bound(db, which), "before": which.before if which.before is not None else _LAST}
-    for rows in _ways(db, which, {**values, **bounds}, descending=descending, page=page):
+    after = -1 if which.ids is not None else span.lower_bound(db, which)
+    values |= {"after": max(after, floor), "before": span.upper_bound(db, which)}
+    if name is None:
+        ways = _ways(db, which, values, descending=descending, page=page)
+    else:
+        ways = _walk(db, _along("named", descending=descending), {**values, "lead": name}, page)
+    strays = _strays(db, which, values, after, descending=descending, page=page)
+    for rows in chain(ways, strays) if descending else chain(strays, ways):
         kept = _without(db, which.excluded, rows, now)
         if kept:
             yield kept
@@ -83,27 +153,56 @@ def _pages(db: Database, which: Filter, now: int, sort: Sort, *, descending: boo
 
 def _ways(db: Database, which: Filter, values: dict[str, Any], *, descending: bool, page: int) -> Pages:
     """Choose the way in: the narrowest index that the filter allows."""
-    direction = "newest" if descending else "oldest"
-    ended = [status for status in dict.fromkeys(which.statuses) if status in FINISHED]
+    ended = [status for status in FINISHED if status in which.statuses]
+    names: list[str] = json.loads(values["names"] or "[]")
     if which.ids is not None:
-        found = db.rows("find.among", **values, ids=json.dumps(list(which.ids)))
-        return _chunks(sorted(found, reverse=descending, key=_id), page)
-    if which.statuses and len(ended) == len(set(which.statuses)):
-        return _merged(
-            [_walk(db, f"find.{direction}_ended", {**values, "lead": str(s)}, page) for s in ended],
-            page,
-            descending=descending,
-        )
-    if which.statuses and not ended:
-        return _chunks(sorted(db.rows("find.unfinished", **values), reverse=descending, key=_id), page)
-    if which.names:
-        names = json.loads(values["names"])
-        return _merged(
-            [_walk(db, f"find.{direction}_named", {**values, "lead": n}, page) for n in names],
-            page,
-            descending=descending,
-        )
-    return _walk(db, f"find.{direction}_first", values, page)
+        return _chunks(_among_ids(db, values, which.ids, descending=descending), page)
+    if which.statuses and not (ended and names and _names_are_fewer(db, values, ended)):
+        walks = [_walk(db, _along("ended", descending=descending), {**values, "lead": str(s)}, page) for s in ended]
+        if len(ended) < len(set(which.statuses)):
+            walks.append(_unfinished(db, which, values, descending=descending, page=page))
+        return _merged(walks, page, descending=descending)
+    if 0 < len(names) <= TOGETHER:
+        walks = [_walk(db, _along("named", descending=descending), {**values, "lead": name}, page) for name in names]
+        return _merged(walks, page, descending=descending)
+    return _walk(db, _along("first", descending=descending), values, page)
+
+
+def _names_are_fewer(db: Database, values: dict[str, Any], ended: Sequence[Status]) -> bool:
+    """Whether fewer jobs have one of the names than ended so; where both are many, most of a history is completed."""
+    named = db.value("find.named", names=values["names"], most=MANY)
+    as_many = db.value("find.ended", statuses=_listed([str(status) for status in ended]), most=MANY)
+    return bool(named < as_many or (named == MANY and Status.COMPLETED in ended))
+
+
+def _strays(
+    db: Database, which: Filter, values: dict[str, Any], bound: int, *, descending: bool, page: int
+) -> Pages:  # fmt: skip
+    """Those created before the time asked for that began or ended since."""
+    ids = span.strays(db, which, bound)
+    if ids:
+        yield from _chunks(_among_ids(db, {**values, "after": -1}, ids, descending=descending), page)
+
+
+def _among_ids(db: Database, values: dict[str, Any], ids: Sequence[int], *, descending: bool) -> list[Row]:
+    return sorted(db.rows("find.among", **values, ids=json.dumps(list(ids))), reverse=descending, key=_id)
+
+
+def _unfinished(db: Database, which: Filter, values: dict[str, Any], *, descending: bool, page: int) -> Pages:
+    """Read and sort what is not finished. Of a long backlog the newest are looked for before, along the ids."""
+    waiting = [status for status in which.statuses if status not in FINISHED]
+    values = {**values, "statuses": _listed([str(status) for status in waiting])}
+    parts = {part for status in waiting for part in _PARTS[status]}
+    if descending and "pending" in parts and db.value("find.waiting", most=SHORT) == SHORT:
+        near = max(values["after"], min(values["before"], (db.value("look.last_job") or 0) + 1) - NEAR)
+        yield from _walk(db, _along("first", descending=True), {**values, "after": near}, page)
+        values["before"] = near + 1
+    rows = [row for part in sorted(parts) for row in db.rows(f"find.{part}", **values)]
+    yield from _chunks(sorted(rows, reverse=descending, key=_id), page)
+
+
+def _along(way: str, *, descending: bool) -> str:
+    return f"find.{'newest' if descending else 'oldest'}_{way}"
 
 
 def _walk(db: Database, name: str, values: dict[str, Any], page: int) -> Pages:
@@ -149,7 +248,7 @@ def _among(db: Database, which: Filter, ids: list[int], now: int) -> set[int]:
     values = _values(db, which, now, "created")
     if values is None:
         return set()
-    before = which.before if which.before is not None else _LAST
+    before = which.before if which.before is not None else span.LAST
     rows = db.rows("find.among", **values, after=-1, before=before, ids=json.dumps(ids))
     if which.ids is not None:
         rows = [row for row in rows if row[0] in which.ids]
@@ -203,29 +302,3 @@ def json_path(dotted: str) -> str:
         )
     parts = dotted.split(".")
     return "$" + "".join(f"[{part}]" if part.isascii() and part.isdigit() else f'."{part}"' for part in parts)
-
-
-def _lower_bound(db: Database, which: Filter) -> int:
-    """An id below which nothing can match: jobs are numbered in the order in which they are created."""
-    if which.since is None or (which.statuses and not any(status in FINISHED for status in which.statuses)):
-        return -1
-    # Started or finished since then says nothing about when it was created.
-    return _first_since(db, which.since - _SLACK_MS) - 1 if which.time == "created" else -1
-
-
-def _first_since(db: Database, at: int) -> int:
-    """Binary search over the ids for the first job created at or after `at`."""
-    return search(lambda place: db.row("look.first_job_from", place=place), (db.value("look.last_job") or 0) + 1, at)
-
-
-def search(first_from: Callable[[int], Row | None], end: int, at: int) -> int:
-    """Find the first place whose row is of `at` or later; rows are numbered in the order of time, with gaps."""
-    low, high = 0, end
-    while low < high:
-        middle = (low + high) // 2
-        row = first_from(middle)
-        if row is None or row[1] >= at:
-            high = middle
-        else:
-            low = row[0] + 1
-    return low

@@ -10,7 +10,7 @@ from kiribi_cli.store import connect, migrate, trouble
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.database import Database
 
-_EXACT = 100_000
+_EXACT = 10_000
 VACUUM_PAGES = 256
 
 # What must be so, as statements that find what is not, and how to say it.
@@ -32,7 +32,7 @@ _RULES = (
 
 def info(db: Database) -> dict[str, Any]:
     """What `kiribi db info` shows; nothing in here gets slower with the history."""
-    jobs, job_ids, attempts, attempt_ids, events, seqs = db.rows("house.rows")[0]
+    jobs, job_ids, attempts, attempt_ids, events, seqs = db.rows("house.rows", most=_EXACT + 1)[0]
     oldest = db.row("house.oldest")
     page = db.pragma("page_size")
     return {
@@ -42,7 +42,7 @@ def info(db: Database) -> dict[str, Any]:
         "journal_mode": db.pragma("journal_mode"), "durability": db.durability,
         "size_bytes": page * db.pragma("page_count"), "free_bytes": page * db.pragma("freelist_count"),
         "wal_bytes": _size(db.path + "-wal"), "page_size": page,
-        # Beyond a hundred thousand the range of ids is told instead of a count.
+        # Beyond ten thousand the range of ids is told instead of a count.
         "rows": {"jobs": _rows(jobs, job_ids), "attempts": _rows(attempts, attempt_ids), "events": _rows(events, seqs)},
         "rows_exact": max(jobs, attempts, events) <= _EXACT,
         "oldest_job": None if oldest is None else {"id": oldest[0], "created_at": oldest[1]},

@@ -4,12 +4,15 @@ import json
 from collections.abc import Sequence
 
 from kiribi_cli.core.job import Attempt, Job, Status
-from kiribi_cli.store.base import HourRow, Now
+from kiribi_cli.store.base import Bucketed, HourRow, Now
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.rows import attempt_of, job_of
 
 # As long as failed jobs are kept by default.
 _RECENT_MS = 31 * 86_400_000
+_HOUR_MS = 3_600_000
+# Of what waits for a time, so many are looked at for the names that they have.
+_FIRST = 1_000
 
 
 def jobs(db: Database, ids: Sequence[int], now: int) -> list[Job]:
@@ -45,20 +48,31 @@ def attempt(db: Database, attempt_id: int) -> Attempt | None:
 
 
 def queues(db: Database, now: int) -> list[str]:
-    return sorted(row[0] for row in db.rows("look.queues", since=now - _RECENT_MS))
+    return sorted(row[0] for row in db.rows("now.queues", since=now - _RECENT_MS, most=_FIRST))
+
+
+def has_queue(db: Database, queue: str, now: int) -> bool:
+    return bool(db.value("now.has_queue", queue=queue, since=now - _RECENT_MS))
+
+
+def waiting_names(db: Database) -> list[str]:
+    """Name the definitions that something waits for: by the lanes of what is pending, and by the first timed jobs."""
+    lanes = {lane for _, lane in db.rows("turn.heads") if lane and ":" not in lane}
+    return sorted(lanes.union(row[0] for row in db.rows("now.timed_names", most=_FIRST)))
 
 
 def standing(db: Database, now: int, names: Sequence[str]) -> Now:
     """Count what is not finished: as long as the backlog, never as the history."""
-    chosen = json.dumps(list(names)) if names else None
+    values = {"names": json.dumps(list(names)) if names else None, "now": now}
+    which = "named" if names else "all"
     with db.snapshot():
-        pending = db.rows("look.pending_now", names=chosen)[0]
-        due = db.rows("look.due_now", names=chosen, now=now)[0]
-        later: dict[str, int] = dict(db.rows("look.later_now", names=chosen, now=now))
-        running = db.value("look.running_now", names=chosen)
-        blocked = db.value("look.blocked_now", names=chosen)
-    oldest = min((at for at in (pending[1], due[1]) if at is not None), default=None)
-    return Now(pending[0] + due[0], running, later.get("scheduled", 0), later.get("retrying", 0), blocked, oldest)
+        pending, oldest = db.rows(f"now.pending_{which}", **values)[0]
+        due, first, scheduled, retrying = db.rows(f"now.timed_{which}", **values)[0]
+        running = db.value("now.running", **values)
+        blocked = db.value("now.blocked", **values)
+    if due:
+        oldest = first if oldest is None else min(oldest, first)
+    return Now(pending + due, running, scheduled, retrying, blocked, oldest)
 
 
 def ahead_of(db: Database, job: Job, at_most: int) -> int:
@@ -76,15 +90,15 @@ def ahead_of(db: Database, job: Job, at_most: int) -> int:
 
 
 def hours(db: Database, dimension: str, since: int, until: int, key: str | None) -> list[HourRow]:
-    rows = db.rows("look.hours", dimension=dimension, since=since - since % 3_600_000, until=until, key=key)
+    rows = db.rows("now.hours", dimension=dimension, since=since - since % _HOUR_MS, until=until, key=key)
     return [HourRow(*row) for row in rows]
 
 
-def histogram(
-    db: Database, dimension: str, measure: str, since: int, until: int
-) -> dict[tuple[str, str], dict[int, int]]:
-    found: dict[tuple[str, str], dict[int, int]] = {}
-    rows = db.rows("look.histogram", dimension=dimension, measure=measure, since=since - since % 3_600_000, until=until)
-    for key, queue, bucket, n in rows:
-        found.setdefault((key, queue), {})[bucket] = n
-    return found
+def histogram(db: Database, dimension: str, since: int, until: int, key: str | None, *, hourly: bool) -> list[Bucketed]:
+    # An empty blob is greater than any text.
+    low, high = ("", b"") if key is None else (key, key)
+    rows = db.rows(
+        "now.histogram", dimension=dimension, since=since - since % _HOUR_MS, until=until, low=low, high=high,
+        hourly=hourly,
+    )  # fmt: skip
+    return [Bucketed(*row) for row in rows]

@@ -25,6 +25,7 @@ from kiribi_cli.store import (
 )
 from kiribi_cli.store.base import (
     Acted,
+    Bucketed,
     CancelRequest,
     Claim,
     Edit,
@@ -198,11 +199,24 @@ class SqliteStore:
     def count(self, which: Filter, *, now: int, at_most: int | None = None) -> int:
         return find.count(self._db, which, now=now, at_most=at_most)
 
+    def count_some(self, which: Filter, *, now: int, at_most: int) -> tuple[int, bool]:
+        return find.count_some(self._db, which, now=now, at_most=at_most)
+
     def names(self) -> list[str]:
         return [row[0] for row in self._db.rows("look.names")]
 
     def queues(self) -> list[str]:
         return look.queues(self._db, clock.now_ms())
+
+    def has_queue(self, queue: str) -> bool:
+        return look.has_queue(self._db, queue, clock.now_ms())
+
+    def waiting_names(self) -> list[str]:
+        return look.waiting_names(self._db)
+
+    def oldest_pending(self) -> int | None:
+        oldest: int | None = self._db.value("now.oldest_pending")
+        return oldest
 
     def attempts(self, job_id: int) -> list[Attempt]:
         return look.attempts(self._db, job_id)
@@ -234,9 +248,9 @@ class SqliteStore:
         return look.hours(self._db, dimension, since, until, key)
 
     def histogram(
-        self, dimension: str, measure: str, *, since: int, until: int
-    ) -> dict[tuple[str, str], dict[int, int]]:
-        return look.histogram(self._db, dimension, measure, since, until)
+        self, dimension: str, *, since: int, until: int, key: str | None = None, hourly: bool = False
+    ) -> list[Bucketed]:
+        return look.histogram(self._db, dimension, since, until, key, hourly=hourly)
 
     # -- changing
 

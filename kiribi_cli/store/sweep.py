@@ -9,7 +9,7 @@ from kiribi_cli.core.job import FINISHED, Status
 from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.store.base import Keep, Swept
 from kiribi_cli.store.database import Database
-from kiribi_cli.store.find import search
+from kiribi_cli.store.span import SLACK_MS, first_event_since, first_job_since
 
 PAGE = 500
 # Rows looked at by one call: a long stretch of kept jobs must not make it long.
@@ -102,9 +102,7 @@ def _bound(db: Database, keep: Keep, status: Status, now: int) -> int:
     ages = [age for rule in (keep.default, *keep.by_name.values()) if (age := age_ms(rule, status)) is not None]
     if not ages:
         return 0
-    end = (db.value("look.last_job") or 0) + 1
-    # A day more, for a clock that was turned back.
-    return search(lambda at: db.row("look.first_job_from", place=at), end, now - min(ages) + 86_400_000)
+    return first_job_since(db, now - min(ages) + SLACK_MS)
 
 
 def _kept_from(db: Database, place: Place, keep: Keep, job: str) -> int:
@@ -130,8 +128,7 @@ def _delete(db: Database, ids: list[int]) -> tuple[dict[str, int], tuple[int, ..
 
 def _delete_events(db: Database, before: int, batch: int) -> int:
     """Delete the oldest events up to the first that is young enough."""
-    end = (db.value("look.last_seq") or 0) + 1
-    bound = search(lambda at: db.row("look.first_event_from", place=at), end, before)
+    bound = first_event_since(db, before)
     seq, count = db.rows("sweep.old_events", bound=bound, page=batch)[0]
     if not count:
         return 0

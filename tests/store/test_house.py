@@ -30,7 +30,7 @@ def everything(store):
         [store.attempts(one.id) for one in store.find(Filter(), now=0)],
         list(store.events()),
         store.hours("job", since=0, until=10_000),
-        store.histogram("job", "wait", since=0, until=10_000),
+        store.histogram("job", since=0, until=10_000),
         [(worker.id, worker.name) for worker in store.workers()],
     ]
 

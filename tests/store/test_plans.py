@@ -8,7 +8,7 @@ from kiribi_cli.store.base import Want
 from kiribi_cli.store.sqlite import SqliteStore
 from tests.store.hand import Hand, job
 
-FILES = ("insert", "turn", "workers", "look", "find", "change", "sweep")
+FILES = ("insert", "turn", "workers", "look", "now", "find", "change", "sweep")
 # Read every row of a table on purpose, and say why it may.
 SMALL = {
     "turn.take_attempt_ids": "sqlite_sequence has three rows",
@@ -47,10 +47,10 @@ def test_no_statement_of_the_daily_work_scans_a_table(store, name):
         and " VIRTUAL TABLE" not in line
         # Through a partial index: what is not finished, which is as long as the backlog.
         and not any(index in line for index in ("jobs_ready", "jobs_due", "jobs_running", "jobs_blocked", "jobs_expiring", "workers_alive"))
-        and line.removeprefix("SCAN ") not in ("heads", "names", "lines", "want", "tag", "error", "word", "one")
+        and line.removeprefix("SCAN ") not in ("heads", "names", "lines", "each", "want", "tag", "error", "word", "one")
     ]  # fmt: skip
     # Along an index or the ids, to the first row that fits.
-    allowed = {"look.names", "look.latest", "look.queues", "look.last_job", "look.last_seq", "workers.stopped_since",
+    allowed = {"look.names", "look.latest", "now.queues", "look.last_job", "look.last_seq", "workers.stopped_since",
                "workers.forget_stopped"}  # fmt: skip
 
     assert scans == [] or name in allowed, scans
@@ -61,6 +61,22 @@ def test_no_statement_of_the_daily_work_scans_a_table(store, name):
 )
 def test_nothing_is_sorted_to_claim(store, name):
     assert not any("TEMP B-TREE" in line for line in plan(store, name))
+
+
+@pytest.mark.parametrize("name", ["find.pending", "find.later", "find.due", "find.running", "find.blocked", "find.waiting",
+                                  "now.pending_all", "now.pending_named", "now.timed_all", "now.timed_named",
+                                  "now.oldest_pending", "turn.busy"])  # fmt: skip
+def test_what_is_not_finished_is_read_by_its_own_index(store, name):
+    used = [line for line in plan(store, name) if " jobs" in line]
+
+    assert used
+    assert all(
+        any(index in line for index in ("jobs_ready", "jobs_due", "jobs_running", "jobs_blocked")) for line in used
+    )
+
+
+def test_what_waits_for_a_time_is_counted_without_looking_at_the_jobs(store):
+    assert any("COVERING INDEX jobs_due" in line for line in plan(store, "now.timed_all"))
 
 
 def steps(store, act):

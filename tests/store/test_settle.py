@@ -341,8 +341,9 @@ def test_statistics_count_what_happened_per_job_tag_and_error(store, hand: Hand)
     assert (tagged.key, tagged.completed) == ("x", 1)
     (wrong,) = (row for row in store.hours("error", since=0, until=10_000) if row.queue == "a")
     assert (wrong.key, wrong.label, wrong.retried) == ("f00", "exit 1: boom", 1)
-    durations = store.histogram("job", "duration", since=0, until=10_000)["Import", "a"]
-    assert sum(durations.values()) == 3
+    times = store.histogram("job", since=0, until=10_000, key="Import")
+    assert sum(one.n for one in times if one.measure == "duration") == 3
+    assert {one.key for one in times} == {"Import"}
 
 
 def test_statistics_lie_in_the_hour_in_which_the_attempt_ended(store, hand: Hand):
@@ -355,6 +356,13 @@ def test_statistics_lie_in_the_hour_in_which_the_attempt_ended(store, hand: Hand
     assert [row.hour for row in store.hours("job", since=hour, until=3 * hour)] == [hour]
     assert [row.hour for row in store.hours("job", since=0, until=hour)] == [0]
     assert store.hours("job", since=0, until=3 * hour, key="Mailer") == []
+    assert store.hours("job", since=hour - 1, until=hour)[0].hour == 0
+    assert {one.hour for one in store.histogram("job", since=0, until=3 * hour, hourly=True)} == {0, hour}
+    assert [(one.measure, one.n) for one in store.histogram("job", since=0, until=hour)] == [
+        ("duration", 1),
+        ("wait", 1),
+    ]
+    assert store.histogram("job", since=5 * hour, until=6 * hour) == []
 
 
 def test_what_was_put_off_does_not_count_as_a_duration(store, hand: Hand):
@@ -362,7 +370,7 @@ def test_what_was_put_off_does_not_count_as_a_duration(store, hand: Hand):
     hand.run(Snooze(9000))
     hand.run(Release())
 
-    assert store.histogram("job", "duration", since=0, until=10_000) == {}
+    assert [one for one in store.histogram("job", since=0, until=10_000) if one.measure == "duration"] == []
 
 
 def test_jobs_cancelled_before_they_started_are_counted(store, hand: Hand):

@@ -110,13 +110,13 @@ def test_only_the_chosen_names_and_statuses_go(store, hand: Hand):
 
 def test_statistics_survive_the_sweep(store, hand: Hand):
     end(store, hand, Complete(), now=DAY, count=3)
-    before = store.hours("job", since=0, until=9 * DAY), store.histogram("job", "duration", since=0, until=9 * DAY)
+    before = store.hours("job", since=0, until=9 * DAY), store.histogram("job", since=0, until=9 * DAY)
     sweep_all(store, keep(), now=20 * DAY)
 
     assert left(store) == []
     assert (
         store.hours("job", since=0, until=9 * DAY),
-        store.histogram("job", "duration", since=0, until=9 * DAY),
+        store.histogram("job", since=0, until=9 * DAY),
     ) == before
     assert before[0][0].completed == 3
     assert list(store.verify()) == []

@@ -127,3 +127,7 @@ UPDATE jobs SET unique_hash = form, unique_hold = CASE WHEN unique_hold IS NOT N
 FROM (SELECT id AS its, CAST(length(name) || ':' || name || unique_key AS BLOB) AS form
       FROM (SELECT id, CASE WHEN adhoc THEN '' ELSE job END AS name, unique_key FROM jobs WHERE unique_hash IS NOT NULL))
 WHERE id = its AND length(form) <= 255;
+
+-- What waits for a time. The status is in it for counting: without it each row is looked up.
+DROP INDEX jobs_due;
+CREATE INDEX jobs_due ON jobs (run_at, status) WHERE status IN ('scheduled', 'retrying');

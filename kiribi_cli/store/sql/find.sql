@@ -60,16 +60,59 @@ SELECT id, {{key}} FROM jobs
 WHERE status = :lead AND finished_at IS NOT NULL AND id > :after AND id < :before AND {{matches}}
 ORDER BY id LIMIT :page;
 
--- name: unfinished
--- By the indexes of what is not finished: as long as the backlog, at once.
-SELECT id, {{key}} FROM jobs WHERE status = 'pending' AND id > :after AND id < :before AND {{matches}}
-UNION ALL
+-- What is not finished, by the indexes of that: as many rows as wait, at once. The + keeps it from walking along the ids
+-- of the whole history instead.
+
+-- name: pending
+SELECT id, {{key}} FROM jobs WHERE status = 'pending' AND +id > :after AND +id < :before AND {{matches}};
+
+-- name: later
 SELECT id, {{key}} FROM jobs
-WHERE status IN ('scheduled', 'retrying') AND id > :after AND id < :before AND {{matches}}
+WHERE status IN ('scheduled', 'retrying') AND run_at > :now AND +id > :after AND +id < :before AND {{matches}};
+
+-- name: due
+SELECT id, {{key}} FROM jobs
+WHERE status IN ('scheduled', 'retrying') AND run_at <= :now AND +id > :after AND +id < :before AND {{matches}};
+
+-- name: running
+SELECT id, {{key}} FROM jobs WHERE status = 'running' AND +id > :after AND +id < :before AND {{matches}};
+
+-- name: blocked
+SELECT id, {{key}} FROM jobs WHERE status = 'blocked' AND +id > :after AND +id < :before AND {{matches}};
+
+-- name: waiting
+-- How long the backlog is, no further than :most.
+SELECT count(*) FROM (
+  SELECT 1 FROM jobs WHERE status = 'pending' UNION ALL
+  SELECT 1 FROM jobs WHERE status IN ('scheduled', 'retrying') LIMIT :most);
+
+-- name: named
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE job IN (SELECT value FROM json_each(:names)) LIMIT :most);
+
+-- name: ended
+SELECT count(*) FROM (
+  SELECT 1 FROM jobs WHERE finished_at IS NOT NULL AND status IN (SELECT value FROM json_each(:statuses)) LIMIT :most);
+
+-- name: started_since
+SELECT DISTINCT +job_id FROM attempts WHERE id >= :attempts AND started_at >= :since AND +job_id <= :bound
 UNION ALL
-SELECT id, {{key}} FROM jobs WHERE status = 'running' AND id > :after AND id < :before AND {{matches}}
+SELECT id FROM jobs WHERE status = 'running' AND started_at >= :since AND +id <= :bound;
+
+-- name: finished_since
+-- An event may tell of many attempts that were short; those are found by their own time.
+SELECT DISTINCT +job_id FROM events
+WHERE seq >= :events AND at >= :since AND +job_id <= :bound
+  AND to_status IN ('completed', 'failed', 'cancelled', 'skipped')
 UNION ALL
-SELECT id, {{key}} FROM jobs WHERE status = 'blocked' AND id > :after AND id < :before AND {{matches}};
+SELECT +job_id FROM attempts
+WHERE id >= :attempts AND event_seq IS NOT NULL AND finished_at >= :since AND +job_id <= :bound;
+
+-- name: first_attempt_from
+-- For a binary search.
+SELECT id, started_at FROM attempts WHERE id >= :place ORDER BY id LIMIT 1;
+
+-- name: last_attempt
+SELECT max(id) FROM attempts;
 
 -- name: among
 SELECT id, {{key}} FROM jobs

@@ -1,12 +1,13 @@
 -- Keeping house. The counts are bounded, but for `verify`, which reads everything.
 
 -- name: rows
--- Exact up to a hundred thousand, beyond that not less than that many: nothing here may read all of a long history.
-SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 100001)), (SELECT coalesce(max(id) - min(id) + 1, 0) FROM jobs),
-       (SELECT count(*) FROM (SELECT 1 FROM attempts LIMIT 100001)),
-       (SELECT coalesce(max(id) - min(id) + 1, 0) FROM attempts),
-       (SELECT count(*) FROM (SELECT 1 FROM events LIMIT 100001)),
-       (SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM events);
+-- Counted up to :most, and the range of ids: each of both ends in a SELECT of its own, or SQLite reads all between them.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT :most)),
+       coalesce((SELECT max(id) FROM jobs) - (SELECT min(id) FROM jobs) + 1, 0),
+       (SELECT count(*) FROM (SELECT 1 FROM attempts LIMIT :most)),
+       coalesce((SELECT max(id) FROM attempts) - (SELECT min(id) FROM attempts) + 1, 0),
+       (SELECT count(*) FROM (SELECT 1 FROM events LIMIT :most)),
+       coalesce((SELECT max(seq) FROM events) - (SELECT min(seq) FROM events) + 1, 0);
 
 -- name: oldest
 SELECT id, created_at FROM jobs ORDER BY id LIMIT 1;

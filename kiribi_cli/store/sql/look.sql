@@ -40,45 +40,6 @@ WITH RECURSIVE names (job) AS (
 )
 SELECT job FROM names WHERE job IS NOT NULL;
 
--- name: queues
--- Of what waits or runs, and of the statistics since then.
-SELECT DISTINCT queue FROM jobs WHERE status = 'running'
-UNION
-SELECT DISTINCT queue FROM jobs WHERE status IN ('scheduled', 'retrying')
-UNION
-SELECT queue FROM stats WHERE hour >= :since AND dimension = 'job'
-UNION
-SELECT queue FROM (
-  WITH RECURSIVE lines (queue) AS (
-    SELECT * FROM (SELECT queue FROM jobs WHERE status = 'pending' ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT later.queue FROM jobs AS later
-            WHERE later.status = 'pending' AND later.queue > lines.queue ORDER BY later.queue LIMIT 1)
-    FROM lines WHERE lines.queue IS NOT NULL
-  )
-  SELECT queue FROM lines WHERE queue IS NOT NULL
-);
-
--- name: pending_now
-SELECT count(*), min(run_at) FROM jobs WHERE status = 'pending'
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names)));
-
--- name: due_now
-SELECT count(*), min(run_at) FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= :now
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names)));
-
--- name: later_now
-SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at > :now
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names))) GROUP BY status;
-
--- name: running_now
-SELECT count(*) FROM jobs WHERE status = 'running'
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names)));
-
--- name: blocked_now
-SELECT count(*) FROM jobs WHERE status = 'blocked'
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names)));
-
 -- name: ahead_in_lane
 SELECT count(*) FROM (
   SELECT 1 FROM jobs WHERE status = 'pending' AND queue = :queue AND lane = :lane AND priority > :priority LIMIT :most);
@@ -88,29 +49,25 @@ SELECT count(*) FROM (
   SELECT 1 FROM jobs WHERE status = 'pending' AND queue = :queue AND lane = :lane AND priority = :priority
     AND (run_at, id) < (:run_at, :id) LIMIT :most);
 
--- name: hours
-SELECT dimension, key, queue, hour, label, completed, failed, cancelled, skipped, retried, attempts, duration_ms_sum,
-       duration_ms_max, wait_ms_sum, wait_ms_max, cpu_ms_sum, max_rss_bytes
-FROM stats WHERE hour >= :since AND hour < :until AND dimension = :dimension AND (:key IS NULL OR key = :key)
-ORDER BY hour, key, queue;
-
--- name: histogram
-SELECT key, queue, bucket, sum(n) FROM histograms
-WHERE hour >= :since AND hour < :until AND dimension = :dimension AND measure = :measure
-GROUP BY key, queue, bucket;
-
 -- name: last_seq
 SELECT max(seq) FROM events;
 
 -- name: events_from
 SELECT seq, at, type, span, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason, details
-FROM events WHERE seq >= :from_seq AND at >= :since AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+FROM events WHERE seq >= :from_seq AND at >= :since
+  AND (:types IS NULL OR type = 'job.ran' OR type IN (SELECT value FROM json_each(:types)))
 ORDER BY seq LIMIT :page;
 
 -- name: events_of
 SELECT seq, at, type, span, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason, details
 FROM events WHERE job_id = :job_id AND type <> 'job.enqueued' AND seq >= :from_seq AND at >= :since
   AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+ORDER BY seq;
+
+-- name: shared_events_of
+-- The rows that tell of attempts of this job among others.
+SELECT seq, at, type, span, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason, details
+FROM events WHERE type = 'job.ran' AND seq IN (SELECT event_seq FROM attempts WHERE job_id = :job_id)
 ORDER BY seq;
 
 -- name: enqueueing_of
