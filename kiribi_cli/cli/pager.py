@@ -19,9 +19,10 @@ def through_pager(pieces: Iterable[str], plainly: Callable[[Iterable[str]], None
     if len(first) <= rows or command is None:
         plainly(chain(first, lines))
         return
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, env={"LESS": "FRX", **os.environ})
     # Ctrl-C is for the pager, as with git: ended before it, we would leave it alone with a terminal without echo.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A handler of ours, since the pager would inherit SIG_IGN; and before it starts, since it can be that quick.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env={"LESS": "FRX", **os.environ})
     try:
         with process.stdin or sys.stdout.buffer as pipe:
             for line in chain(first, lines):
