@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -199,7 +198,9 @@ def _files(definition: Definition, raw: Mapping[str, Any], place: Place) -> None
             if not name.startswith("?") and not Path(name).is_file():
                 here.error("missing_file", f"there is no {name}", f"?{name}", here_only=True)
     if "interpreter" in raw and definition.interpreter and not Path(definition.interpreter).is_file():
-        near = shutil.which(str(raw["interpreter"])) if "/" not in str(raw["interpreter"]) else None
+        from shutil import which
+
+        near = which(str(raw["interpreter"])) if "/" not in str(raw["interpreter"]) else None
         (place / "interpreter").error("missing_file", f"there is no {definition.interpreter}", near, here_only=True)
     if "cwd" in raw and not Path(definition.cwd).is_dir():
         (place / "cwd").warning("missing_file", f"there is no folder {definition.cwd}")
@@ -209,9 +210,11 @@ def _program(definition: Definition, place: Place) -> None:
     program = (definition.shell_bin if definition.kind == "shell" else definition.command)[:1]
     if not program or definition.kind == "python" or placeholders.find(program[0]):
         return
+    from shutil import which  # with every way to compress a file
+
     key = place / "command" / 0 if definition.kind == "command" else place
     if "/" in program[0]:
         if not Path(definition.cwd, program[0]).exists():
             key.warning("not_on_path", f"there is no {Path(definition.cwd, program[0])}")
-    elif "PATH" not in definition.env and shutil.which(program[0]) is None:
+    elif "PATH" not in definition.env and which(program[0]) is None:
         key.warning("not_on_path", f'"{program[0]}" is not on the PATH')

@@ -144,50 +144,6 @@ def test_ctrl_c_is_130(desk, monkeypatch):
     assert desk("ls").code == 130
 
 
-SCRIPT_FACING = (
-    ["ls", "--json"],
-    ["wait", "1"],
-    ["show", "1", "--json"],
-    ["logs", "1"],
-    ["why", "1"],
-    ["stats", "--json"],
-)
-HEAVY = {
-    "rich",
-    "croniter",
-    "jsonschema",
-    "asyncio",
-    "filelock",
-    "tomli_w",
-    "typer.rich_utils",
-    "typer.completion_classes",
-}
-
-
-@pytest.mark.parametrize("words", SCRIPT_FACING, ids=lambda words: words[0])
-def test_commands_in_scripts_load_nothing_heavy(history, words):
-    program = (
-        "import sys; sys.argv[0] = 'kiribi'\nfrom kiribi_cli.__main__ import main\nmain()\n"
-        "print(*sorted(sys.modules), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=history.folder)
-
-    loaded = set(done.stderr.split())
-    assert "kiribi_cli.cli.main" in loaded
-    assert not HEAVY & loaded
-
-
-@pytest.mark.parametrize("words", [["ls"], ["wait", "1"], ["why", "1"], ["stats"]], ids=lambda words: words[0])
-def test_jobs_toml_is_not_parsed_when_the_database_is_named(history, words):
-    program = (
-        "import sys\nfrom kiribi_cli.__main__ import main\nmain()\nprint('tomllib' in sys.modules, file=sys.stderr)"
-    )
-    argv = [sys.executable, "-c", program, *words, "--db", ".kiribi/kiribi.db"]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=history.folder)
-
-    assert done.stderr.split() == ["False"]
-
-
 def kiribi_argv(*words):
     return [sys.executable, "-m", "kiribi_cli", *words]
 
