@@ -48,13 +48,13 @@ CREATE TRIGGER enqueue_job INSTEAD OF INSERT ON enqueue BEGIN
     WHEN NEW.unique_key IS NOT NULL AND (typeof(NEW.unique_key) <> 'text' OR NEW.unique_key = '')
     THEN RAISE(ABORT, 'unique_key must be text, and not empty')
     WHEN NEW.run_at IS NOT NULL AND (typeof(NEW.run_at) <> 'text' OR julianday(NEW.run_at) IS NULL
-         OR date(substr(NEW.run_at, 1, 10)) IS NOT substr(NEW.run_at, 1, 10))
+         OR date(julianday(substr(NEW.run_at, 1, 10))) IS NOT substr(NEW.run_at, 1, 10))
     THEN RAISE(ABORT, 'run_at must be text such as 2027-01-31 02:30:00 (UTC) or 2027-01-31T02:30:00+01:00')
     WHEN NEW.payload IS NOT NULL AND typeof(NEW.payload) <> 'text'
     THEN RAISE(ABORT, 'the payload must be JSON as text')
     WHEN length(CAST(NEW.payload AS BLOB)) > (SELECT payload_max FROM definitions WHERE job = NEW.job AND own = 1)
     THEN RAISE(ABORT, 'the payload is too big for payload_max of its definition')
-    WHEN NOT json_valid(NEW.payload) OR instr(NEW.payload, char(0))
+    WHEN NOT json_valid(coalesce(NEW.payload, 'null')) OR instr(NEW.payload, char(0))
     THEN RAISE(ABORT, 'the payload is not JSON')
     WHEN instr(replace(NEW.payload, '\\', '  '), '\u0000')
     THEN RAISE(ABORT, 'the payload is not valid: a string holds NUL')
