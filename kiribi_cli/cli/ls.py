@@ -70,17 +70,17 @@ def _show(at: Here, which: "Filter", sort: str | None, limit: int | None, *, tal
     jobs = at.store.find(which, now=now, sort=key, descending=descending, limit=most)
     shown = at.out.list(views(at, jobs, now), job_columns(at.out, now), known=(*JOB_FIELDS, *DETAIL_FIELDS, "note"))
     if talk and at.out.talks and at.out.form == "table" and at.out.tty:
-        _say_how_many(at, which, shown)
+        _say_how_many(at, which, shown, cut=shown == most)
     return shown
 
 
-def _say_how_many(at: Here, which: "Filter", shown: int) -> None:
-    # Bounded: nobody waits for a count over ten million rows.
-    total = at.store.count(which, now=at.now(), at_most=10_000)
-    if not total:
+def _say_how_many(at: Here, which: "Filter", shown: int, *, cut: bool) -> None:
+    if not shown:
         at.out.note("no jobs match" if at.filtered else "no jobs yet: kiribi enqueue -- COMMAND makes one")
         return
-    of = f"{shown:,} of {'more than ' if total >= 10_000 else ''}{total:,} jobs"
+    # Bounded: nobody waits for a count over ten million rows.
+    total, all_ = at.store.count_some(which, now=at.now(), at_most=10_000) if cut else (shown, True)
+    of = f"{shown:,} of {'' if all_ else 'more than '}{max(shown, total):,} jobs"
     at.out.note(f"{of} · kiribi show ID · kiribi logs ID")
 
 
