@@ -8,10 +8,13 @@ from typing import Any
 
 from kiribi_cli.actions.settings import Origins, Setting, definition_settings
 from kiribi_cli.config.model import Config
+from kiribi_cli.config.publish import all_published
 from kiribi_cli.core.definition import Definition, Param
 from kiribi_cli.core.job import Job
 from kiribi_cli.core.placeholders import find
+from kiribi_cli.core.published import Published
 from kiribi_cli.core.records import dataclass
+from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Store
 
 WEEK_MS = 7 * 86_400_000
@@ -58,6 +61,13 @@ class Page:
 def page(config: Config, definition: Definition) -> Page:
     place = Origins(config).of("jobs", definition.name) or ""
     return Page(definition, place, tuple(definition_settings(config, definition)), example(definition))
+
+
+def to_publish(config: Config) -> tuple[str, list[Published]]:
+    """Give what the view `enqueue` is to know, and of which file. Raises CONFIG without a jobs.toml."""
+    if config.path is None:
+        raise KiribiError(Code.CONFIG, "there is no jobs.toml here or above", hint="kiribi init writes one")
+    return str(config.path), all_published(config)
 
 
 def param_object(param: Param) -> dict[str, Any]:

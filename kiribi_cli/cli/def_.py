@@ -1,4 +1,4 @@
-"""kiribi def: ls, show, add, schema."""
+"""kiribi def: ls, show, add, publish, schema."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,6 +197,28 @@ def add(
         at.out.document({"name": name, "file": str(at.found.path), "added": text})
     else:
         at.out.note(f"✓ {name} is in {at.found.path}; enqueue it: kiribi enqueue {name}")
+    return 0
+
+
+def publish(ctx: Context) -> int:
+    """Tell the database what jobs.toml defines, for programs that enqueue by SQL.
+
+    Workers do it when they start and when jobs.toml changes. See kiribi help sql.
+
+    Examples:
+        kiribi def publish
+        kiribi def publish && sqlite3 .kiribi/kiribi.db 'select job, queue from enqueue'
+    """
+    from kiribi_cli.actions.definitions import to_publish
+
+    at = here(ctx)
+    path, rows = to_publish(at.config)
+    changed = at.open_store(create=True).publish(path, rows)
+    count = len(at.config.definitions)
+    if at.out.as_json:
+        at.out.document({"file": path, "definitions": count, "changed": changed})
+    else:
+        at.out.note(f"✓ the database {'knows' if changed else 'knew already'} the {count} definitions of {path}")
     return 0
 
 

@@ -65,7 +65,8 @@ def _head(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
     )
     origin = view["origin"]
     when = f"{clock(view['created_at'], now, at.zone)}  {ago(view['created_at'], now)}"
-    created = f"{when}   by {origin['by']} ({origin['kind']})"
+    by = f"by {origin['by']} ({origin['kind']})" if origin["by"] else f"by {origin['kind']}"
+    created = f"{when}   {by}"
     yield _line("Created", out.shown(created))
     if view["finished_at"]:
         ran = f"waited {how_long(view['wait_ms'])} · ran {how_long(view['total_ms'])} in all"

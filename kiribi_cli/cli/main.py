@@ -35,7 +35,13 @@ COMMANDS = {
     "check": "check:check",
     "def": {
         "help": "Look at the job definitions, or add one.",
-        "commands": {"ls": "def_:ls", "show": "def_:show", "add": "def_:add", "schema": "def_:schema"},
+        "commands": {
+            "ls": "def_:ls",
+            "show": "def_:show",
+            "add": "def_:add",
+            "publish": "def_:publish",
+            "schema": "def_:schema",
+        },
     },
     "sweep": "sweep:sweep",
     "recover": "recover:recover",

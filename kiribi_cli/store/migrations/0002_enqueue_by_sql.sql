@@ -106,7 +106,7 @@ CREATE TRIGGER enqueue_job INSTEAD OF INSERT ON enqueue BEGIN
   SELECT RAISE(ABORT, 'the unique key cannot be made of this payload here: give unique_key')
   FROM jobs JOIN definitions USING (job, queue)
   WHERE id = last_insert_rowid() AND unique_hash IS NULL AND on_conflict IS NOT NULL;
-  SELECT RAISE(ABORT, 'the unique key is too long to be given here: more than 240 bytes')
+  SELECT RAISE(ABORT, 'the unique key is too long for SQL: more than 250 bytes with the name of the job')
   FROM jobs WHERE id = last_insert_rowid() AND length(unique_hash) > 255;
   UPDATE jobs SET unique_hold = NULL
   WHERE unique_hold = (SELECT unique_hash FROM jobs WHERE id = last_insert_rowid()) AND unique_until < 'a'
