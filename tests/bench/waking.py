@@ -85,8 +85,6 @@ def _began(place: Place, name: str, job: int, n: int) -> int:
 def by_sql(place: Place, count: int) -> list[Figure]:
     """A row put into the view `enqueue` by a program that knows SQLite only: nobody rings the worker."""
     place.fresh()
-    if not place.select("SELECT 1 FROM sqlite_master WHERE name = 'enqueue' AND type = 'view'"):
-        return []
     waits = []
     with place.worker("-j", 2), closing(sqlite3.connect(place.database, isolation_level=None)) as connection:
         place.run("enqueue", "--wait", "Clock")
@@ -109,7 +107,7 @@ def idle(place: Place, seconds: float, peers: Sequence[Guest]) -> list[Figure]:
     place.fresh()
     with place.worker("-j", 4) as process:
         place.run("enqueue", "--wait", "Echo")
-        time.sleep(1)
+        time.sleep(min(1, seconds))
         pids = family(process.pid)
         before, begun = cpu_ms(pids), time.perf_counter()
         time.sleep(seconds)

@@ -169,7 +169,7 @@ class Scripted:
         self.clear()
         with self._workers(2) as processes:
             self._say("latency", 1)
-            time.sleep(1)
+            time.sleep(min(1, seconds))
             pids = [pid for process in processes for pid in family(process.pid)]
             before, begun = cpu_ms(pids), time.perf_counter()
             time.sleep(seconds)
