@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kiribi_cli.actions.views import MASK_ALL, Masks, detail_view
-from kiribi_cli.actions.why import why_view
-from kiribi_cli.config.outline import Outline
 from kiribi_cli.core.job import Attempt, Event, Job
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store.base import Store
+
+if TYPE_CHECKING:
+    from kiribi_cli.actions.views import Masks
+    from kiribi_cli.config.outline import Outline
 
 _NTH = re.compile(r"@-([1-9][0-9]{0,8})")
 HIGHEST_ID = 2**63 - 1
@@ -68,8 +69,10 @@ def found_jobs(store: Store, ids: Sequence[int], *, now: int) -> list[Job]:
     return [by_id[job_id] for job_id in ids]
 
 
-def masks_of(known: Outline | None, *, reveal: bool = False) -> Masks:
+def masks_of(known: "Outline | None", *, reveal: bool = False) -> "Masks":
     """Which keys are masked; None for a broken jobs.toml: all."""
+    from kiribi_cli.actions.views import MASK_ALL, Masks
+
     if reveal:
         return Masks((), {}, off=True)
     if known is None:
@@ -88,9 +91,12 @@ class Story:
 
 
 def story(
-    store: Store, job: Job, *, now: int, masks: Masks, logs: Path, known: Outline | None, problem: str | None
+    store: Store, job: Job, *, now: int, masks: "Masks", logs: Path, known: "Outline | None", problem: str | None
 ) -> Story:
     """Gather everything about a job. `known`: of jobs.toml; `problem`: what is wrong with it, if it is broken."""
+    from kiribi_cli.actions.views import detail_view
+    from kiribi_cli.actions.why import why_view
+
     attempts = tuple(store.attempts(job.id))
     why = why_view(store, job, attempts, now=now, known=known, problem=problem)
     view = detail_view(job, attempts, now=now, masks=masks, logs=logs, why=why)

@@ -1,18 +1,20 @@
 """Gather the facts about one job, and let core/why.py answer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kiribi_cli.config.outline import Outline
 from kiribi_cli.core.instant import clock_text, rfc3339_or_none
 from kiribi_cli.core.job import Attempt, Job, Status
 from kiribi_cli.core.why import Answer, Facts, Serving, why
 from kiribi_cli.store.base import Store, Worker
 
+if TYPE_CHECKING:
+    from kiribi_cli.config.outline import Outline
+
 
 def why_view(
-    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: Outline | None, problem: str | None = None,
-    at: Callable[[int], str] = clock_text,
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: "Outline | None",
+    problem: str | None = None, at: Callable[[int], str] = clock_text,
 ) -> dict[str, Any]:  # fmt: skip
     """The answer as JSON (cli.md, `why`). `problem`: what is wrong with jobs.toml, when `known` is None."""
     answer = explain(store, job, attempts, now=now, known=known, problem=problem, at=at)
@@ -28,8 +30,8 @@ def why_view(
 
 
 def explain(
-    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: Outline | None, problem: str | None = None,
-    at: Callable[[int], str] = clock_text,
+    store: Store, job: Job, attempts: Sequence[Attempt], *, now: int, known: "Outline | None",
+    problem: str | None = None, at: Callable[[int], str] = clock_text,
 ) -> Answer:  # fmt: skip
     """Why it does not run yet, or what became of it."""
     facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job))
@@ -38,7 +40,7 @@ def explain(
     return why(_of_pending(store, facts, known, problem))
 
 
-def _of_pending(store: Store, facts: Facts, known: Outline | None, problem: str | None) -> Facts:
+def _of_pending(store: Store, facts: Facts, known: "Outline | None", problem: str | None) -> Facts:
     job, running = facts.job, store.running()
     return Facts(
         job,

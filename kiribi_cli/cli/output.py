@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import tzinfo
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kiribi_cli.cli.safe import one_line, safe
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 Form = Literal["table", "tsv", "json", "jsonl"]
 View = Mapping[str, Any]
@@ -51,7 +53,7 @@ class Out:
     silent: bool = False
     color: Literal["auto", "always", "never"] = "auto"
     pager: bool = True
-    zone: Callable[[], tzinfo]
+    zone: "Callable[[], tzinfo]"
     now: Callable[[], int]
 
     # -- the answer

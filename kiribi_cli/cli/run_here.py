@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from kiribi_cli import clock
@@ -128,6 +127,8 @@ def _run_as(
 
 
 def _run_unrecorded(at: Here, row: NewJob, definition: Definition, wishes: Wishes, error: KiribiError) -> int:
+    from tempfile import TemporaryDirectory
+
     at.out.talk(f"Warning: {error.message}; {row['job']} runs all the same, unrecorded")
     ledger = Unrecorded()
     claim = ledger.begin(row, at.now())

@@ -1,7 +1,6 @@
 """Why an attempt failed, in one line and one fingerprint: what lists, statistics and hooks show."""
 
 import re
-import signal
 from typing import assert_never
 
 from kiribi_cli.core.digest import sha256
@@ -65,8 +64,10 @@ def signal_name(number: int) -> str | None:
     >>> signal_name(9), signal_name(40)
     ('SIGKILL', None)
     """
+    from signal import Signals
+
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return None
 

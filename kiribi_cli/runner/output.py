@@ -1,6 +1,5 @@
 """Reading the log of one attempt, finished or being written, packed or not. log.py says what the files look like."""
 
-import gzip
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -217,12 +216,14 @@ def _split(piece: Piece, begun: dict[str, _Begun]) -> Iterator[Line]:
 
 def compress(path: Path | str) -> Path:
     """Pack the log of an attempt that is over into `<path>.gz`, in one step for readers; gives the new path."""
+    from gzip import GzipFile
+
     source, packed = Path(path), Path(f"{path}.gz")
     log.join(str(source))
     draft = Path(f"{path}.gz.new")
     opener = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with source.open("rb") as plain, os.fdopen(opener, "wb") as raw:
-        with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=6) as target:
+        with GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=6) as target:
             while block := plain.read(1 << 18):
                 target.write(block)
         raw.flush()
@@ -234,7 +235,9 @@ def compress(path: Path | str) -> Path:
 
 def _open(name: str) -> IO[bytes]:
     if name.endswith(".gz"):
-        return cast(IO[bytes], gzip.open(name, "rb"))
+        from gzip import open as unpacked
+
+        return cast(IO[bytes], unpacked(name, "rb"))
     return Path(name).open("rb")
 
 

@@ -6,7 +6,6 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from kiribi_cli.clock import monotonic
 from kiribi_cli.core.definition import Definition
@@ -163,6 +162,8 @@ def _job(work: Work) -> dict[str, Any]:
 
 
 def _schedule(work: Work) -> dict[str, str]:
+    from zoneinfo import ZoneInfo
+
     at_ms = work.run_at if work.scheduled_for is None else work.scheduled_for
     at = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(work.timezone))
     return {"name": work.schedule, "at": at.isoformat(), "day": at.date().isoformat()}
