@@ -239,7 +239,7 @@ def _stored(db: str, row: "NewJob", durability: str) -> int | None:
     connection = None
     try:
         connection = connect.connect(db, durability=durability, checkpoint_pages=connect.CHECKPOINT_PAGES_HOT)
-        connect.begin(connection)
+        connect.begin(connection, connect.run_dir(db))
         _check_current(connect.is_current(connection))
         ((job_id, deduplicated),) = insert_jobs(connection, [row], row["created_at"])
     except Exception:  # noqa: BLE001  (not committed: the Typer command meets it again, and says what it is)

@@ -8,6 +8,7 @@ import os
 import sys
 
 from kiribi_cli import clock
+from kiribi_cli.store import line
 
 TYPE_CHECKING = False  # typing costs 3 ms
 if TYPE_CHECKING:
@@ -91,8 +92,11 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, driver.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == 5
 
 
-def patiently(connection: "driver.Connection", sql: str, values: "Any" = ()) -> "driver.Cursor":
-    """Execute a statement; while another process stands in the way try again, for up to 30 s."""
+def patiently(connection: "driver.Connection", sql: str, values: "Any" = (), *, alone: bool = False) -> "driver.Cursor":
+    """Execute a statement; while another process stands in the way try again, for up to 30 s.
+
+    `alone`: nobody else tries, so it may be tried often.
+    """
     try:
         return connection.execute(sql, values)
     except driver.OperationalError as error:
@@ -101,7 +105,7 @@ def patiently(connection: "driver.Connection", sql: str, values: "Any" = ()) -> 
     deadline = clock.monotonic() + BUSY_S
     tries = 0
     while True:
-        clock.sleep(_pause(tries))
+        clock.sleep(0.000_1 if alone and tries < 200 else _pause(tries))
         tries += 1
         try:
             return connection.execute(sql, values)
@@ -116,9 +120,29 @@ def _pause(tries: int) -> float:
     return (0.000_3 + 0.000_4 * spread) * (1 if tries < 40 else 3)
 
 
-def begin(connection: "driver.Connection") -> None:
-    """Begin a write transaction. Deferred ones fail with a "busy" that no waiting cures, so there are none."""
-    patiently(connection, "BEGIN IMMEDIATE")
+def begin(connection: "driver.Connection", run_dir: str | None = None) -> None:
+    """Begin a write transaction. Deferred ones fail with a "busy" that no waiting cures, so there are none.
+
+    With `run_dir` writers take their turns (line.py): only the first in the line tries to get in.
+    """
+    place = line.enter(run_dir) if run_dir else None
+    try:
+        if place is None and run_dir and not _begun(connection):
+            place = line.enter(run_dir, make=True)
+        if not connection.in_transaction:
+            patiently(connection, "BEGIN IMMEDIATE", alone=place is not None)
+    finally:
+        line.leave(place)
+
+
+def _begun(connection: "driver.Connection") -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except driver.OperationalError as error:
+        if not is_busy(error):
+            raise
+        return False
+    return True
 
 
 def commit(connection: "driver.Connection") -> None:

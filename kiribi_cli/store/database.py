@@ -66,7 +66,7 @@ class Database:
         """Write: all or nothing, durable at the end."""
         self.check_identity()
         try:
-            connect.begin(self.connection)
+            connect.begin(self.connection, self.run_dir)
             try:
                 yield
                 self.connection.execute("COMMIT")

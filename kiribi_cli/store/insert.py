@@ -1,6 +1,5 @@
 """Stores new jobs, one or many, and says under which ids. On the hot path: plain values, light imports."""
 
-from kiribi_cli.store import connect
 from kiribi_cli.store.statements import statement
 
 TYPE_CHECKING = False  # typing costs 3 ms
@@ -16,19 +15,6 @@ _DEFAULTS = {
     "unique_key": None, "unique_until": None, "unique_hash": None, "expires_at": None, "parent": None,
     "origin_kind": "cli", "origin_by": "",
 }  # fmt: skip
-
-
-def store_jobs(connection: "sqlite3.Connection", jobs: "Sequence[NewJob]", now: int) -> "list[tuple[int, bool]]":
-    """Insert in a transaction of its own, durable on return. Raises what the driver raises, and UniqueTaken."""
-    connect.begin(connection)
-    try:
-        answers = insert_jobs(connection, jobs, now)
-        connect.commit(connection)
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return answers
 
 
 def insert_jobs(connection: "sqlite3.Connection", jobs: "Sequence[NewJob]", now: int) -> "list[tuple[int, bool]]":

@@ -250,7 +250,7 @@ OURS = {
     "kiribi_cli", "kiribi_cli.__main__", "kiribi_cli.actions", "kiribi_cli.actions.enqueue_hot", "kiribi_cli.actions.origin",
     "kiribi_cli.clock", "kiribi_cli.config", "kiribi_cli.config.cache", "kiribi_cli.config.nearby", "kiribi_cli.core",
     "kiribi_cli.core.options", "kiribi_cli.core.payload", "kiribi_cli.core.plan", "kiribi_cli.store", "kiribi_cli.store.bell",
-    "kiribi_cli.store.connect", "kiribi_cli.store.insert", "kiribi_cli.store.statements",
+    "kiribi_cli.store.connect", "kiribi_cli.store.insert", "kiribi_cli.store.line", "kiribi_cli.store.statements",
 }  # fmt: skip
 
 
