@@ -12,9 +12,14 @@ it, or with a program that does not know of it, SQLite's own lock still lets one
 import os
 from _thread import allocate_lock, start_new_thread
 
+from kiribi_cli import clock
+
 FILE = "line"
 # Somebody who was stopped (Ctrl-Z) at the head of the line must not keep everybody for ever.
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
+# Nor a worker time and again: for so long it does without the line.
+_DISTRUST_S = 60.0
+_distrusted_until = 0.0
 
 
 def enter(run_dir: str, *, make: bool = False) -> int | None:
@@ -28,7 +33,7 @@ def enter(run_dir: str, *, make: bool = False) -> int | None:
         return None
     its_turn = False
     try:
-        its_turn = _is_free(place) or _waited(place)
+        its_turn = _is_free(place) or _is_reached(place)
     finally:
         if not its_turn:
             leave(place)
@@ -60,6 +65,16 @@ def _is_free(place: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_reached(place: int) -> bool:
+    global _distrusted_until  # noqa: PLW0603  (what this process knows of the line)
+    if clock.monotonic() < _distrusted_until:
+        return False
+    if _waited(place):
+        return True
+    _distrusted_until = clock.monotonic() + _DISTRUST_S
+    return False
 
 
 def _waited(place: int) -> bool:

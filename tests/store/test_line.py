@@ -93,16 +93,19 @@ def test_a_line_begins_where_there_is_a_crowd_and_not_before(db, started):
     assert Path(run_dir).stat().st_mode & 0o777 == 0o700
 
 
-def test_a_line_that_stands_still_is_left(db, started, monkeypatch):
+def test_a_line_that_stands_still_is_left_and_not_joined_again_at_once(db, started, monkeypatch):
     monkeypatch.setattr(line, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(line, "_distrusted_until", 0.0)
     holder = started(HOLDER, connect.run_dir(db))
     holder.stdout.readline()
     os.kill(holder.pid, signal.SIGSTOP)
     store = SqliteStore.open(db, create=False)
-    stored = store.insert([job()], now=1)
+    first = store.insert([job()], now=1)
+    monkeypatch.setattr(line, "PATIENCE_S", 3600)
+    second = store.insert([job()], now=1)
     store.close()
 
-    assert stored[0].id == 1
+    assert (first[0].id, second[0].id) == (1, 2)
 
 
 def test_the_death_of_the_first_lets_the_next_in(db, started):
