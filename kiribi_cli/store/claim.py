@@ -14,31 +14,37 @@ from kiribi_cli.store.statements import statement
 
 MANY = 1 << 40
 
+# Lower comes first: -priority, run_at, id.
+Rank = tuple[int, int, int]
+
 
 @dataclass(slots=True)
 class Room:
-    """How many jobs may still start: per queue, and per lane of it (limits of a definition hold over all queues)."""
+    """How many jobs may still start: per queue, and per lane of it (limits of a definition hold over all queues).
+
+    `heads`: each (queue, lane) in which something may start, with the rank of its first.
+    """
 
     queues: dict[str, int]
     lanes: dict[str, int]
-    heads: list[tuple[str, str]]
+    heads: list[tuple[Rank, str, str]]
 
 
 def room(db: Database, want: Want) -> Room:
     """Find the (queue, lane) pairs in which something is pending and may start, by the limits and what is running."""
     heads = [
-        (queue, lane)
-        for queue, lane in db.rows("turn.heads")
+        ((-priority, run_at, id_), queue, lane)
+        for queue, lane, priority, run_at, id_ in db.rows("turn.heads")
         if lane in want.lanes and (want.queues is None or queue in want.queues)
     ]
     queues: dict[str, int] = {}
     lanes: dict[str, int] = {}
     if heads:
         busy_queues, busy_lanes = _busy(db, want)
-        for queue, lane in heads:
+        for _, queue, lane in heads:
             queues[queue] = _left(want.queue_concurrency.get(queue), busy_queues[queue], (want.queues or {}).get(queue))
             lanes[lane] = _left(want.lane_concurrency.get(lane), busy_lanes[lane], None)
-    return Room(queues, lanes, [(queue, lane) for queue, lane in heads if queues[queue] > 0 and lanes[lane] > 0])
+    return Room(queues, lanes, [head for head in heads if queues[head[1]] > 0 and lanes[head[2]] > 0])
 
 
 def _busy(db: Database, want: Want) -> tuple[Counter[str], Counter[str]]:
@@ -58,27 +64,31 @@ def _left(limit: int | None, running: int, slots: int | None) -> int:
 def pick(db: Database, want: Want) -> list[Row]:
     """Choose the jobs to start, the best first: higher priority, then due earlier, then lower id."""
     left = room(db, want)
-    cursors = [
-        _in_lane(db, queue, lane, min(want.slots, left.queues[queue], left.lanes[lane])) for queue, lane in left.heads
-    ]
-    # Cursors are read as far as needed: about as many rows as there are slots, plus one for each lane.
-    heap = [(_rank(row), row, cursor) for cursor in cursors if (row := next(cursor, None))]
+    heap = left.heads
     heapify(heap)
+    # A lane is read when its head is the best of all: as many lanes as there are slots, and not a thousand.
+    cursors: dict[tuple[str, str], driver.Cursor] = {}
+    best: dict[tuple[str, str], Row] = {}
     chosen: list[Row] = []
     while heap and len(chosen) < want.slots:
-        _, row, cursor = heap[0]
-        queue, lane = row[4], row[21]
-        following = None
-        if left.queues[queue] > 0 and left.lanes[lane] > 0:
-            chosen.append(row)
-            left.queues[queue] -= 1
-            left.lanes[lane] -= 1
-            following = next(cursor, None)
+        _, queue, lane = heap[0]
+        room_left = min(left.queues[queue], left.lanes[lane], want.slots)
+        if room_left <= 0:
+            heappop(heap)
+            continue
+        if (queue, lane) not in cursors:
+            cursors[queue, lane] = _in_lane(db, queue, lane, room_left)
+            best[queue, lane] = next(cursors[queue, lane])
+        chosen.append(best[queue, lane])
+        left.queues[queue] -= 1
+        left.lanes[lane] -= 1
+        following = next(cursors[queue, lane], None)
         if following is None:
             heappop(heap)
         else:
-            heapreplace(heap, (_rank(following), following, cursor))
-    for cursor in cursors:
+            best[queue, lane] = following
+            heapreplace(heap, (_rank(following), queue, lane))
+    for cursor in cursors.values():
         cursor.close()
     return chosen
 
@@ -87,7 +97,7 @@ def _in_lane(db: Database, queue: str, lane: str, most: int) -> driver.Cursor:
     return db.connection.execute(statement("turn.in_lane"), {"queue": queue, "lane": lane, "most": most})
 
 
-def _rank(row: Row) -> tuple[int, int, int]:
+def _rank(row: Row) -> Rank:
     return -row[5], row[14], row[0]
 
 

@@ -57,7 +57,7 @@ def has_queue(db: Database, queue: str, now: int) -> bool:
 
 def waiting_names(db: Database) -> list[str]:
     """Name the definitions that something waits for: by the lanes of what is pending, and by the first timed jobs."""
-    lanes = {lane for _, lane in db.rows("turn.heads") if lane and ":" not in lane}
+    lanes = {lane for _, lane, *_ in db.rows("turn.heads") if lane and ":" not in lane}
     return sorted(lanes.union(row[0] for row in db.rows("now.timed_names", most=_FIRST)))
 
 
@@ -80,7 +80,7 @@ def ahead_of(db: Database, job: Job, at_most: int) -> int:
     if job.status is not Status.PENDING:
         return 0
     total = 0
-    for queue, lane in db.rows("turn.heads"):
+    for queue, lane, *_ in db.rows("turn.heads"):
         if queue != job.queue or total >= at_most:
             continue
         place = {"queue": queue, "lane": lane, "priority": job.priority}

@@ -149,8 +149,8 @@ def _run(place: Place, words: Sequence[str]) -> Cost:
     reads = int(Path(f"/proc/{process.pid}/io").read_text().split("syscr: ")[1].split()[0])
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    # The doctor finds that nobody holds the jobs that run.
-    expect((words, process.returncode), (words, int(words == ["doctor"])))
+    # 1 is the verdict of the doctor.
+    expect((words, process.returncode in ((0, 1) if words == ["doctor"] else (0,))), (words, True))
     return Cost((used.ru_utime + used.ru_stime) * 1000, wall, reads)
 
 

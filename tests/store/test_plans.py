@@ -114,6 +114,21 @@ def test_a_claim_costs_the_same_behind_a_long_backlog(tmp_path):
     assert costs[1] <= costs[0] * 1.3 + 3
 
 
+def test_a_claim_reads_as_many_lanes_as_it_has_slots(tmp_path):
+    store = SqliteStore.open(tmp_path / "kiribi.db", create=True)
+    names = [f"J{n}" for n in range(60)]
+    store.insert([job(name, priority=n % 5, run_at=1000) for n, name in enumerate(names)], now=1000)
+    read = []
+    store._db.connection.set_trace_callback(read.append)
+    hand = Hand(store, slots=4)
+    claims = hand.claim(slots=4, lanes=names)
+    store._db.connection.set_trace_callback(None)
+    store.close()
+
+    assert [claim.priority for claim in claims] == [4, 4, 4, 4]
+    assert sum("LIMIT 4" in sql and "lane = 'J" in sql for sql in read) == 4
+
+
 def test_claim_settle_list_and_statistics_cost_the_same_after_a_long_history(tmp_path):
     store = SqliteStore.open(tmp_path / "kiribi.db", create=True)
     hand = Hand(store, slots=1)
@@ -157,5 +172,5 @@ def test_looking_for_work_counts_what_runs_only_where_there_are_limits(tmp_path)
     store.insert([job()], now=1000)
 
     room = claim.room(store._db, Want(1, frozenset({"Import"})))
-    assert room.heads == [("default", "Import")]
+    assert room.heads == [((0, 1000, 1), "default", "Import")]
     store.close()

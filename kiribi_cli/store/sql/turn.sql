@@ -2,10 +2,11 @@
 
 -- name: heads
 -- Skip-scan over jobs_ready: one seek for each (queue, lane) that has something pending, however long the backlog.
-WITH RECURSIVE heads (queue, lane) AS (
-  SELECT * FROM (SELECT queue, lane FROM jobs WHERE status = 'pending' ORDER BY queue, lane LIMIT 1)
+WITH RECURSIVE heads (queue, lane, priority, run_at, id) AS (
+  SELECT * FROM (SELECT queue, lane, priority, run_at, id FROM jobs WHERE status = 'pending'
+                 ORDER BY queue, lane, priority DESC, run_at, id LIMIT 1)
   UNION ALL
-  SELECT next.queue, next.lane
+  SELECT next.queue, next.lane, next.priority, next.run_at, next.id
   FROM heads JOIN jobs AS next ON next.id = coalesce(
     -- Two seeks: for (queue, lane) > (?, ?) SQLite seeks by the queue only, and reads the backlog to get to the lane.
     (SELECT later.id FROM jobs AS later
@@ -15,7 +16,7 @@ WITH RECURSIVE heads (queue, lane) AS (
      WHERE later.status = 'pending' AND later.queue > heads.queue
      ORDER BY later.queue, later.lane, later.priority DESC, later.run_at, later.id LIMIT 1))
 )
-SELECT queue, lane FROM heads;
+SELECT queue, lane, priority, run_at, id FROM heads;
 
 -- name: busy
 -- Running rows are few: as many as there are slots.
