@@ -7,6 +7,7 @@ or not a goal was met. A full run with peers takes about a quarter of an hour, -
 
 import argparse
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.bench import bulk, drain, enqueue, table, waking
+from tests.bench import bulk, drain, enqueue, history, table, waking
 from tests.bench.measure import Figure, Place, WrongCountError
 from tests.bench.peers.environment import Environment
 from tests.bench.peers.peer import Guest
@@ -67,6 +68,7 @@ PARTS: dict[str, Part] = {
     "sql": lambda place, size, _: waking.by_sql(place, size.wakes),
     "idle": lambda place, size, peers: waking.idle(place, size.idle, peers),
     "backlog": lambda place, size, peers: bulk.backlog(place, size.few, size.many, 3 * size.rounds, peers),
+    "history": lambda place, size, _: history.measure(place, size.history, 5 * size.rounds),
 }
 
 
@@ -75,6 +77,8 @@ def main() -> int:
     if wanted.table:
         sys.stdout.write(table.markdown(table.read(wanted.table)) + "\n")
         return 0
+    # Told to stop, it still ends what it started and leaves nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     size = SIZES["quick" if wanted.quick else wanted.size]
     figures, troubles = list[Figure](), list[str]()
     with tempfile.TemporaryDirectory(prefix="kb", dir=wanted.folder, ignore_cleanup_errors=True) as name:

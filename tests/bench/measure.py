@@ -124,8 +124,14 @@ class Place:
 
     def run(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
         argv = [str(KIRIBI), *map(str, arguments)]
-        settings = {"cwd": self.folder, "env": self.environment, "check": True, "stdout": subprocess.PIPE, **options}
-        return subprocess.run(argv, **settings)
+        settings = {
+            "cwd": self.folder,
+            "env": self.environment,
+            "check": True,
+            "stdout": subprocess.PIPE,
+            "timeout": 300,
+        }
+        return subprocess.run(argv, **{**settings, **options})
 
     def select(self, sql: str) -> list[Any]:
         with closing(sqlite3.connect(self.database)) as connection:
@@ -147,7 +153,9 @@ class Place:
         argv = [str(KIRIBI), "worker", "-s", *map(str, arguments)]
         process = subprocess.Popen(argv, cwd=self.folder, env=self.environment, start_new_session=True)
         try:
-            until(lambda: json.loads(self.run("ps", "--json").stdout) != [])
+            until(lambda: process.poll() is not None or json.loads(self.run("ps", "--json").stdout) != [], 30)
+            if process.returncode is not None:
+                raise OSError(f"the worker ended at once, with exit code {process.returncode}")
             yield process
         finally:
             process.send_signal(signal.SIGTERM)

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parents[2]
-PARTS = ["once", "enqueue", "loop", "crowd", "bulk", "drain", "callables", "latency", "sql", "idle", "backlog"]
+PARTS = [
+    "once",
+    "enqueue",
+    "loop",
+    "crowd",
+    "bulk",
+    "drain",
+    "callables",
+    "latency",
+    "sql",
+    "idle",
+    "backlog",
+    "history",
+]
 
 # In a process of its own, since the benchmark is no module of the tests.
 DUPLICATE = """

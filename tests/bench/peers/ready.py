@@ -52,6 +52,7 @@ def ready(wanted: Iterable[str], environment: Environment, folder: Path) -> Iter
         for number, command in enumerate(commands):
             if environment.which(command.program):
                 peers.append(command(environment, folder / f"c{number}"))
+                stack.callback(peers[-1].clear)
             else:
                 absent[command.name] = environment.missing.get(command.package, "not installed")
         for number, kind in enumerate(kinds):

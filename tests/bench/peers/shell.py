@@ -86,6 +86,9 @@ class TaskSpooler(Command):
         return [line.split() for line in self.run("-l").splitlines()[1:]]
 
     def clear(self) -> None:
+        # Without a server, -K would start one.
+        if not (self.folder / "s").exists():
+            return
         with suppress(subprocess.CalledProcessError):
             self.run("-K")
         until(lambda: not (self.folder / "s").exists(), 10)
