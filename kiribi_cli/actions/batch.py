@@ -1,8 +1,10 @@
 """Enqueue lines: in transactions of bounded size, each stored whole or not at all, with an exact account of which."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
+from kiribi_cli.actions.ahead import ahead
 from kiribi_cli.core import payload as payloads
 from kiribi_cli.core.job import NewJob
 from kiribi_cli.core.records import dataclass, field
@@ -70,19 +72,53 @@ class BadBatchError(KiribiError):
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """Lines whose jobs differ in their payload only: `text` checks a line and gives the payload to store.
+class Piece:
+    """Lines for one transaction, and the number of the first."""
 
-    `texts` does it for many at once, or answers None where one of them has to be looked at by itself.
+    first: int
+    lines: list[bytes]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The payloads of a piece, and the lines that hold none."""
+
+    piece: Piece
+    texts: list[str]
+    bad: list[BadLine]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Lines whose jobs differ in their payload only. `job` is what they share at a moment.
+
+    `text` checks a line and gives the payload to store. `texts` does it for many at once, or answers None where one of
+    them has to be looked at by itself.
     """
 
-    job: NewJob
+    job: Callable[[int], NewJob]
     text: Callable[[bytes], str]
     texts: Callable[[Sequence[bytes]], list[str] | None]
 
+    def checked(self, piece: Piece) -> Checked:
+        """Check lines; they need no moment, so they can be checked before it is their turn to be stored."""
+        texts, bad = list[str](), list[BadLine]()
+        for start in range(0, len(piece.lines), _BLOCK):
+            block = piece.lines[start : start + _BLOCK]
+            seen = self.texts(block)
+            if seen is None:
+                seen, _, wrong = _made(Piece(piece.first + start, block), self.text)
+                bad += wrong
+            texts += seen
+        return Checked(piece, texts, bad)
+
 
 # Given the moment of a transaction, what makes a row of each of its lines.
-Cook = Callable[[int], Callable[[bytes], NewJob] | Alike]
+Cook = Callable[[int], Callable[[bytes], NewJob]]
 # Hears the ids that a transaction brought, and the lines that it left out.
 Told = Callable[[Sequence[int], Sequence[BadLine]], None]
 
@@ -100,7 +136,7 @@ class Batch:
     transaction is safe on disk, `told` hears what it brought. `account` is right at any moment.
     """
 
-    cook: Cook
+    cook: Cook | Alike
     store: Store | None
     account: Account
     size: int
@@ -111,42 +147,50 @@ class Batch:
 
     def run(self, blocks: Iterable[list[bytes]]) -> None:
         """Store all lines; an empty block means that no more come for now. Once stopped, no transaction begins."""
+        match self.cook:
+            case Alike() as alike:
+                for checked in ahead(alike.checked, self._pieces(blocks)):
+                    if self.stopped():
+                        return
+                    self._store_alike(alike, checked)
+            case cook:
+                for piece in self._pieces(blocks):
+                    if piece is not None:
+                        self._store(cook, piece)
+
+    def _pieces(self, blocks: Iterable[list[bytes]]) -> Iterator[Piece | None]:
+        """Cut the lines into transactions, those before `--from-line` left out. None: no more come for now."""
         passed, waiting = 0, list[bytes]()
-        for block in blocks:
+        for block in chain(blocks, [[]]):
             waiting += block
             while not self.stopped() and (len(waiting) >= self.size or (waiting and not block)):
-                passed += self._transaction(waiting, passed)
-        while waiting and not self.stopped():
-            passed += self._transaction(waiting, passed)
+                lines = _bounded(waiting[: self.size])
+                del waiting[: len(lines)]
+                before = max(0, self.account.first_line - passed - 1)
+                if before < len(lines):
+                    yield Piece(passed + before + 1, lines[before:])
+                passed += len(lines)
+            if not block:
+                yield None
 
-    def _transaction(self, waiting: list[bytes], passed: int) -> int:
-        """Store the next lines as one transaction and take them off; answers how many they were."""
-        lines = _bounded(waiting[: self.size])
-        del waiting[: len(lines)]
-        if passed + len(lines) >= self.account.first_line:
-            before = max(0, self.account.first_line - passed - 1)
-            self._store(lines[before:], passed + before + 1)
-        return len(lines)
-
-    def _store(self, lines: list[bytes], first: int) -> None:
-        """Store lines of which `first` is the number of the first."""
+    def _store_alike(self, alike: Alike, checked: Checked) -> None:
         now = self.clock()
-        bad = list[BadLine]()
-        match self.cook(now):
-            case Alike() as alike:
-                texts = _texts(lines, first, alike, bad)
-                self._check(bad)
-                ids: Sequence[int] = self._alike(alike.job, texts, now)
-                deduplicated = 0
-            case make:
-                jobs, numbers = _made(lines, first, make, bad)
-                self._check(bad)
-                inserted = self._strict(jobs, numbers, bad, now)
-                ids = [each.id for each in inserted]
-                deduplicated = sum(each.deduplicated for each in inserted)
-        self.account.add(ids, deduplicated, first + len(lines) - 1)
-        self.account.bad += bad
-        self.told(ids, bad)
+        self._check(checked.bad)
+        self._keep(self._alike(alike.job(now), checked.texts, now), 0, checked)
+
+    def _store(self, cook: Cook, piece: Piece) -> None:
+        now = self.clock()
+        jobs, numbers, bad = _made(piece, cook(now))
+        self._check(bad)
+        inserted = self._strict(jobs, numbers, bad, now)
+        deduplicated = sum(each.deduplicated for each in inserted)
+        self._keep([each.id for each in inserted], deduplicated, Checked(piece, [], bad))
+
+    def _keep(self, ids: Sequence[int], deduplicated: int, checked: Checked) -> None:
+        """Put a transaction that is on disk into the account, and tell of it."""
+        self.account.add(ids, deduplicated, checked.piece.last)
+        self.account.bad += checked.bad
+        self.told(ids, checked.bad)
 
     def _check(self, bad: list[BadLine]) -> None:
         if bad and not self.skip:
@@ -196,21 +240,10 @@ def _bounded(lines: list[bytes]) -> list[bytes]:
     return lines
 
 
-def _texts(lines: list[bytes], first: int, alike: Alike, bad: list[BadLine]) -> list[str]:
-    texts = list[str]()
-    for start in range(0, len(lines), _BLOCK):
-        block = lines[start : start + _BLOCK]
-        seen = alike.texts(block)
-        texts += _made(block, first + start, alike.text, bad)[0] if seen is None else seen
-    return texts
-
-
-def _made(
-    lines: list[bytes], first: int, make: Callable[[bytes], Made], bad: list[BadLine]
-) -> tuple[list[Made], list[int]]:
-    """What the lines come to, and their numbers; those that cannot be go to `bad`."""
-    made, numbers = list[Made](), list[int]()
-    for number, line in enumerate(lines, first):
+def _made(piece: Piece, make: Callable[[bytes], Made]) -> tuple[list[Made], list[int], list[BadLine]]:
+    """What the lines come to, and their numbers; and those that cannot be."""
+    made, numbers, bad = list[Made](), list[int](), list[BadLine]()
+    for number, line in enumerate(piece.lines, piece.first):
         if not line or line.isspace():
             continue
         try:
@@ -218,7 +251,7 @@ def _made(
             numbers.append(number)
         except KiribiError as error:
             bad.append(BadLine(number, error.code, _in_one_line(error)))
-    return made, numbers
+    return made, numbers, bad
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -21,13 +21,12 @@ _PAUSE_MS = 200
 _RECIPES = 256
 
 
-def payload_lines(recipe: Recipe) -> Cook:
+def payload_lines(recipe: Recipe) -> Cook | Alike:
     """Each line is a payload of one definition."""
-    text_of, texts_of = recipe.text, recipe.block_texts()
+    if recipe.plan["unique"] is None:
+        return Alike(recipe.bare, recipe.text, recipe.block_texts())
 
-    def cook(now: int) -> Callable[[bytes], NewJob] | Alike:
-        if recipe.plan["unique"] is None:
-            return Alike(recipe.bare(now), text_of, texts_of)
+    def cook(now: int) -> Callable[[bytes], NewJob]:
         make, key = recipe.maker(now), recipe.key
         return lambda line: make(*recipe.parsed(line.strip()), key)
 

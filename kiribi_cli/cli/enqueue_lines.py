@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from kiribi_cli import clock
-from kiribi_cli.actions.batch import Account, BadBatchError, BadLine, Batch, Cook
+from kiribi_cli.actions.batch import Account, Alike, BadBatchError, BadLine, Batch, Cook
 from kiribi_cli.actions.enqueue import Recipes
 from kiribi_cli.actions.lines import object_lines, payload_lines, read_lines
 from kiribi_cli.actions.request import Request, usage
@@ -64,7 +64,7 @@ def enqueue_lines(at: Here, request: Request, lines: Lines) -> int:
     return _end(at, account, interrupt.signal, dry_run=lines.dry_run)
 
 
-def _cook(at: Here, request: Request) -> tuple[Cook, str]:
+def _cook(at: Here, request: Request) -> tuple[Cook | Alike, str]:
     """What makes rows of lines, and the queue they go to (without JOB: most likely)."""
     caller = replace(doors.caller(at), kind="batch")
     recipes = Recipes(at.config, caller)
