@@ -238,7 +238,7 @@ def _stored(db: str, row: "NewJob", durability: str) -> int | None:
 
     connection = None
     try:
-        connection = connect.connect(db, durability=durability, checkpoint_pages=connect.CHECKPOINT_PAGES_HOT)
+        connection = connect.connect(db, durability=durability, checkpoint_pages=0)
         connect.begin(connection, connect.run_dir(db))
         _check_current(connect.is_current(connection))
         ((job_id, deduplicated),) = insert_jobs(connection, [row], row["created_at"])
@@ -255,9 +255,8 @@ def _stored(db: str, row: "NewJob", durability: str) -> int | None:
         raise trouble.raised(error, db) from error
     if not deduplicated:
         bell.ring(connect.run_dir(db))
-    if not connect.SAFE:
-        connect.checkpoint_defensively(db, connection, durability=durability)
-    # Not closed: the last one to close checkpoints, which the next writer does for less.
+    connect.keep_wal_short(db, connection, durability=durability)
+    # Not closed: the last one to close checkpoints, which one in forty does for less.
     _kept.append(connection)
     return job_id
 

@@ -28,10 +28,10 @@ else:
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6B697269  # "kiri", in the file header: another program's SQLite file is never taken for ours
 BUSY_S = 30.0
-# Pages in the WAL at which a commit checkpoints. A database nobody else has open is recovered by reading its WAL,
-# so short-lived programs keep it short.
+# Pages in the WAL at which a commit checkpoints.
 CHECKPOINT_PAGES = 1000
-CHECKPOINT_PAGES_HOT = 200
+# Bytes of WAL that a short-lived program leaves behind: 200 pages.
+WAL_BYTES_HOT = 200 * 4120
 
 
 def journal_is_safe(version: "tuple[int, ...]") -> bool:
@@ -168,6 +168,24 @@ def identity(path: str) -> "tuple[int, int] | None":
 
 
 WAL_BYTES = 4 * 1024 * 1024
+
+
+def keep_wal_short(path: str, connection: "driver.Connection", *, durability: str = "full") -> None:
+    """Begin the WAL anew when it has become long, for programs that come and go with nobody else there.
+
+    Each of them recovers the database by reading all of the WAL, and does not know that its predecessor has
+    checkpointed: without an end to it, the WAL would grow with every one.
+    """
+    if not SAFE:
+        checkpoint_defensively(path, connection, durability=durability)
+        return
+    try:
+        if os.stat(path + "-wal").st_size >= WAL_BYTES_HOT:
+            # While others read or write it says that it is busy, and does what it can.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except (OSError, driver.Error):
+        # What was enqueued is safe in the WAL, whatever keeps it from being copied; the next one tries again.
+        return
 
 
 def checkpoint_defensively(path: str, connection: "driver.Connection", *, durability: str = "full") -> None:

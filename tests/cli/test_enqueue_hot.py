@@ -21,6 +21,7 @@ from kiribi_cli.config.discover import _NETWORK, find_config, find_database
 from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import read
 from kiribi_cli.core.plan import plan_of
+from kiribi_cli.store import connect
 from kiribi_cli.store.base import Inserted
 from kiribi_cli.store.sqlite import SqliteStore
 from tests.conftest import Kiribi, eventually
@@ -275,3 +276,34 @@ def test_the_hot_path_loads_the_driver_and_little_else(kiribi: Kiribi, arguments
     seen = loaded(kiribi, PROBE, *arguments) - loaded(kiribi, DRIVER)
 
     assert seen - {"_json", "_socket", "pwd", "marshal", "binascii"} - more == OURS
+
+
+@pytest.mark.skipif(not connect.SAFE, reason="this SQLite checkpoints by other rules")
+def test_a_loop_of_enqueues_with_nobody_else_there_leaves_a_short_wal(kiribi: Kiribi) -> None:
+    database = kiribi.folder / "queue.db"
+    # Each writes about 20 kB of it.
+    for _ in range(60):
+        kiribi.ok("enqueue", "--db", database, "--", "true")
+
+    wal = Path(f"{database}-wal").stat().st_size
+    assert wal < connect.WAL_BYTES_HOT + 100_000
+    assert len(kiribi.ok("ls", "-q", "--db", database, "-n", "0").splitlines()) == 60
+
+
+def test_an_edit_counts_for_the_next_enqueue_even_with_the_size_and_the_time_of_before(kiribi: Kiribi) -> None:
+    path = kiribi.define('[jobs]\nEcho = "echo"\n[jobs.Sort]\ncommand = ["true"]\nqueue = "one"\n')
+    kept = kiribi.folder / ".kiribi" / "run" / "jobs.toml.cache"
+
+    def is_kept() -> bool:
+        kiribi.ok("enqueue", "Sort", "--in", "1h")
+        return kept.exists()
+
+    eventually(is_kept)
+    before, used = path.stat(), loaded(kiribi, PROBE, "enqueue", "Sort")
+    path.write_text(path.read_text().replace("one", "two"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    job = kiribi.ok("enqueue", "Sort")
+
+    assert "kiribi_cli.cli" not in used
+    assert path.stat().st_size == before.st_size
+    assert kiribi.json("show", job)["queue"] == "two"
