@@ -1,5 +1,7 @@
 """How an attempt ended, as a fact: one frozen class per case. What becomes of the job is decided in settle.py."""
 
+from typing import NamedTuple
+
 from kiribi_cli.core.records import dataclass
 
 
@@ -68,8 +70,8 @@ class Cancelled:
 Outcome = Exited | Signalled | Raised | Snoozed | TimedOut | NeverStarted | WorkerLost | Interrupted | Cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+# Thousands of these two are made in a second, so they are tuples.
+class Usage(NamedTuple):
     """Resources of an attempt: CPU milliseconds, peak resident memory in bytes.
 
     Memory of a command is never below the launcher's own (about 10 MB): Linux carries it over vfork and exec.
@@ -80,13 +82,13 @@ class Usage:
     max_rss_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """All that the runner knows of an attempt that is over.
 
     `started_at` is wall-clock milliseconds (None: it never started), `duration_ms` elapsed time. `stderr_tail` holds
     the last lines of stderr, or the traceback. `result` is the raw text as handed over, None for nothing.
-    `result_note` says why a result was dropped (too large), else None.
+    `result_note` says why a result was dropped (too large), else None. `pid`: its first process, if nothing has been
+    said of its beginning before; else 0.
     """
 
     attempt_id: int
@@ -98,3 +100,4 @@ class Ended:
     log_bytes: int = 0
     result: str | None = None
     result_note: str | None = None
+    pid: int = 0

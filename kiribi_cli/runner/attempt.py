@@ -79,12 +79,14 @@ class Attempt:
         "env",
         "folder",
         "groups",
+        "has_packet",
         "has_slot",
         "id",
         "job",
         "kill_at",
         "left",
-        "log",
+        "logs",
+        "opened",
         "over",
         "payload",
         "pid",
@@ -103,13 +105,19 @@ class Attempt:
         "unreported",
     )
 
-    def __init__(self, message: list[Any], base: Base, logs: str, run: str) -> None:
-        (_, self.id, self.job, _, self.program, self.argv, self.env, self.payload, self.stdin) = message[:9]
-        self.timeout_ms: int | None = message[9]
-        self.earlier: bool = message[10]
+    def __init__(self, base: Base, fields: list[Any], logs: str, run: str) -> None:
+        """`fields`: those of launch.Launch, in order, but for the base."""
+        self.id: int
+        self.job: int
+        (self.id, self.job, self.program, self.argv, self.env, self.payload, self.stdin, *rest) = fields
+        self.timeout_ms: int | None
+        self.earlier: bool
+        self.timeout_ms, self.earlier = rest
         self.base = base
+        self.logs = logs
         self.folder = run
-        self.log = Log(f"{logs}/{self.id}", base.log_max)
+        self.opened: Log | None = None
+        self.has_packet = False
         self.pid = 0
         self.ticks = 0
         self.at_ms = 0
@@ -134,6 +142,33 @@ class Attempt:
         self.child: Any = None
         self.unreported = False
 
+    @property
+    def log(self) -> Log:
+        """Its log, made when there is something to write: most attempts print nothing."""
+        if self.opened is None:
+            self.opened = Log(f"{self.logs}/{self.id}", self.base.log_max)
+        return self.opened
+
+    @property
+    def log_bytes(self) -> int:
+        """How much of its output is kept."""
+        return 0 if self.opened is None else self.opened.kept
+
+    def is_plain(self) -> bool:
+        """Tell whether there is nothing to say of a callable but when it ran: nobody knows that it began, it printed
+        nothing, and nobody else will ask for its end.
+        """
+        return not (self.pid or self.opened or self.base.adopt or self.unreported or self.has_packet)
+
+    def goes_with(self, other: Attempt) -> bool:
+        """Tell whether two callables of one definition can be given to a child in one packet."""
+        return self is other or (
+            self.env == other.env
+            and self.stdin == other.stdin
+            and self.timeout_ms == other.timeout_ms
+            and not self.is_somebody_else
+        )
+
     def take(self, stream: bytes, data: bytes) -> None:
         """Keep what it printed."""
         self.log.write(stream, data)
@@ -150,18 +185,27 @@ class Attempt:
 
     def lay_out(self, shared_null: str) -> dict[str, str]:
         """Make the files it is to find, and give its own variables, which come on top of the base's. Raises OSError."""
-        identity = self.base.setting.uid
-        if identity is not None and identity != os.geteuid() and not self.folder_is_own:
-            self._own_folder()
         env = dict(self.env)
+        env["KIRIBI_PAYLOAD_FILE"] = self.lay_out_payload(shared_null)
         env["KIRIBI_PROGRESS_FILE"] = self.path("progress")
-        if self.base.result == "file" and not self.base.python:
+        if self.base.result == "file":
             env["KIRIBI_RESULT_FILE"] = self.path("result")
-        env["KIRIBI_PAYLOAD_FILE"] = shared_null
-        if self._has_payload_file():
-            env["KIRIBI_PAYLOAD_FILE"] = self.path("payload")
-            self._write_payload()
         return env
+
+    def lay_out_payload(self, shared_null: str) -> str:
+        """Make the file in which it finds its payload, unless it shares one or gets it in memory. Raises OSError."""
+        if self.is_somebody_else and not self.folder_is_own:
+            self._own_folder()
+        if not self._has_payload_file():
+            return shared_null
+        self._write_payload()
+        return self.path("payload")
+
+    @property
+    def is_somebody_else(self) -> bool:
+        """Tell whether it runs as another user than we do."""
+        uid = self.base.setting.uid
+        return uid is not None and uid != os.geteuid()
 
     def _has_payload_file(self) -> bool:
         # A child keeps the payload of its callable in memory and offers it under a path of its own: a file on disk,
@@ -178,8 +222,12 @@ class Attempt:
         """Remove its files."""
         if self._has_payload_file():
             remove(self.path("payload"))
-        remove(self.path("progress"))
-        remove(self.path("packet" if self.base.python else "result"))
+        if self.has_packet:
+            remove(self.path("packet"))
+        if not self.base.python or self.folder_is_own:
+            # Those of callables are looked for now and then: two calls of the system for each cost more than it does.
+            remove(self.path("progress"))
+            remove(self.path("result"))
         if self.folder_is_own:
             try:
                 os.rmdir(self.folder)  # noqa: PTH106  (pathlib costs the hands memory)

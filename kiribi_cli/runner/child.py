@@ -1,6 +1,8 @@
 """The harness in which Python callables run, one after the other. One file, standard library only, Python 3.8 or newer.
 
-It knows no kiribi: jobs come as JSON, one per packet, on descriptor 3; answers leave as JSON with a length on 4.
+It knows no kiribi. What it is to run comes as JSON on descriptor 3, some jobs to a packet; a byte on descriptor 5, the
+number of the packet, allows one of them to begin, and can be taken back as long as we have not read it. Answers leave
+as lines of JSON on 4; a byte on 5 says that it is time to read them.
 After each job it writes a mark into stdout and stderr, by which the hands tell the output of one job from the next.
 Whatever a job does to the process (variables, folder, umask, descriptors, streams) is put right before the next.
 """
@@ -16,20 +18,31 @@ del sys.path[0]
 
 import json  # noqa: E402
 import os  # noqa: E402
+import re  # noqa: E402
 import resource  # noqa: E402
-import signal  # noqa: E402
+import select  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402, TID251  (runs without kiribi, so without its clock)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import io
+    import signal
     from types import TracebackType
     from typing import Any
+else:
+    # Without the enums around it: asking for a handler is ten times as quick.
+    import _signal as signal
 
 # More than any packet; and less than what makes malloc ask the system for memory each time.
 PACKET = 65536
+# Longer values come by stdin and file only, as for commands.
+DOOR_MAX = 65536
 RESULT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+# The hands are told of answers when there is nothing left to do, or after this long (seconds).
+RING = 0.002
+# What a shorter call used rounds to no millisecond of CPU: nobody asks the system then.
+SHORT = 0.0005
 
 
 class Harness:
@@ -39,21 +52,28 @@ class Harness:
         self.pid = os.getpid()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
+        os.set_blocking(self.answers, False)
+        self.turns = socket.socket(fileno=_away(5))
         self.null = os.open(os.devnull, os.O_RDWR)
         self.out = _away(1, keep=True)
         self.err = _away(2, keep=True)
-        self.payload = _away(os.open(os.devnull, os.O_RDONLY))
-        self.payload_path = "/proc/%d/fd/%d" % (self.pid, self.payload)
+        self.payload = File()
+        self.payload_path = b"/proc/%d/fd/%d" % (self.pid, self.payload.fd)
+        self.stdin = File()
+        self.stdin_stream: io.TextIOWrapper | None = None
+        self.nothing = sys.stdin
+        self.has_stdin = False
         self.cwd = os.getcwd()
+        self.folder = _away(os.open(self.cwd, os.O_RDONLY))
         self.umask = os.umask(0)
         os.umask(self.umask)
-        self.environ = dict(os.environ)
-        self.set: dict[str, str] = {}
-        self.seen: dict[Any, Any] | None = None
+        self.variables = Variables()
         self.modules: dict[str, tuple[Any, str | None, object]] = {}
-        self.has_stdin = False
+        self.looked_at = 0.0
         self.mark = b""
+        self.rang = 0.0
         self.used = _used()
+        self.unseen = 0.0
         self.open_streams()
         sys.path.insert(0, self.cwd)
 
@@ -64,55 +84,126 @@ class Harness:
 
     def serve(self) -> None:
         """Run jobs until the hands close the socket."""
-        self.used = _used()
         self.mark = b"\0kiribi:" + self.jobs.recv(PACKET) + b":"
-        self.answer([0])
+        self.answer(b"[0]\n")
+        number = -1
+        target, shared, rules = "", {}, []
+        jobs: list[Any] = []
         while True:
-            packet = self.jobs.recv(PACKET)
-            if not packet:
+            turn = self.turn()
+            if not turn:
                 return
-            if packet.startswith(b"@"):
-                # Too long for a packet: it says where the job stands.
-                with open(packet.partition(b" ")[2], "rb") as file:
-                    packet = file.read()
-            job = json.loads(packet.decode("ascii"))
-            target = job[1]
-            if target in self.modules and _stamp(self.modules[target][1]) != self.modules[target][2]:
+            while number != turn[0]:
+                # What is left of a packet when the next number comes was taken back.
+                number, target, shared, rules, jobs = self.receive()
+                jobs.reverse()
+                rules[-2:] = os.fsencode(rules[-2]), os.fsencode(rules[-1])
+            job = jobs.pop()
+            if self.is_stale(target):
                 # Its file has changed: a fresh child shall run it.
-                self.answer([job[0], "back"])
+                self.answer(b'[%d,"back"]\n' % job[0])
+                self.ring()
                 return
-            self.run(*job)
+            self.run(target, shared, rules, *job)
+            if self.looked_at - self.rang > RING:
+                self.ring()
 
-    def run(self, attempt: int, target: str, payload: str | None, env: dict[str, str], *rules: Any) -> None:
-        """Run one job and answer it. `rules`: most bytes of a result, and whether the payload stands on stdin."""
-        result_max, on_stdin = rules
+    def turn(self) -> bytes:
+        """Take the right to begin a job; wait until there is one."""
+        try:
+            return self.turns.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # Nobody has been told of the last answers; there may be no other occasion for long.
+            self.ring()
+        return self.turns.recv(1)
+
+    def receive(self) -> Any:
+        packet = self.jobs.recv(PACKET)
+        if packet.startswith(b"@"):
+            # Too long for a packet: it says where the job stands.
+            with open(packet[1:], "rb") as file:
+                packet = file.read()
+        return json.loads(packet.decode("ascii"))
+
+    def is_stale(self, target: str) -> bool:
+        """Tell whether the file of the module has changed; looked at once a millisecond."""
+        known = self.modules.get(target)
+        now = time.monotonic()
+        if known is None or now - self.looked_at < 0.001:
+            return False
+        self.looked_at = now
+        return _stamp(known[1]) != known[2]
+
+    def run(
+        self, target: str, shared: dict[str, str], rules: list[Any], attempt: int, job: int, payload: str | None
+    ) -> None:
+        """Run one job and answer it. `rules`: most bytes of a result, whether the payload stands on stdin, timeout in
+        milliseconds, name of the folder for its files, path of the payload of those that have none."""
+        result_max, on_stdin, timeout_ms, files, no_payload = rules
+        arguments = None if payload is None else json.loads(payload)
+        self.prepare()
+        own = {
+            b"KIRIBI_JOB_ID": b"%d" % job,
+            b"KIRIBI_ATTEMPT_ID": b"%d" % attempt,
+            b"KIRIBI_PROGRESS_FILE": b"%b/%d.progress" % (files, attempt),
+            b"KIRIBI_PAYLOAD_FILE": no_payload,
+        }
+        if timeout_ms is not None:
+            own[b"KIRIBI_DEADLINE"] = _rfc3339(time.time() + timeout_ms / 1000)
         if payload is not None:
-            env["KIRIBI_PAYLOAD_FILE"] = self.keep(payload)
-        self.prepare(env)
+            data = payload.encode("utf-8", "surrogatepass")
+            self.payload.hold(data)
+            own[b"KIRIBI_PAYLOAD_FILE"] = self.payload_path
+            if len(data) <= DOOR_MAX:
+                own[b"KIRIBI_PAYLOAD"] = data
+            if isinstance(arguments, dict):
+                own.update(_variables_of(arguments))
         if payload is not None and on_stdin:
-            self.give_stdin(payload)
+            self.give_stdin(data + b"\n")
+        elif self.has_stdin or sys.stdin is not self.nothing:
+            self.take_stdin()
+        self.variables.set(shared, own)
         began_at = int(time.time() * 1000)
         began = time.monotonic()
-        outcome, result, note = self.call(target, payload, result_max)
-        took = time.monotonic() - began
+        outcome, result, note = self.call(target, payload is not None, arguments, result_max)
+        self.looked_at = ended = time.monotonic()
         if os.getpid() != self.pid:
             # The job forked and its child came back here: it has nothing to answer.
             os._exit(0)
         self.flush()
-        used, self.used = self.used, _used()
-        usage = [round((self.used[0] - used[0]) * 1000), round((self.used[1] - used[1]) * 1000), self.used[2]]
         end = self.mark + b"%020d\n" % attempt
         os.write(self.out, end)
         os.write(self.err, end)
-        self.answer([attempt, outcome, result, note, began_at, began, took, usage])
+        took = ended - began
+        if took < SHORT and result is None and note is None and outcome == ["exit", 0]:
+            self.unseen += took
+            self.answer(b"[%d,%d,%r,%r]\n" % (attempt, began_at, began, took))
+            return
+        words = [attempt, began_at, began, took, outcome, result, note, self.usage(took)]
+        self.answer(json.dumps(words).encode("ascii") + b"\n")
 
-    def call(self, target: str, payload: str | None, result_max: int) -> tuple[list[Any], str | None, str | None]:
+    def usage(self, took: float) -> list[int]:
+        """Give milliseconds of CPU (user, system) since the last time, and the peak of memory in bytes."""
+        if took < SHORT:
+            self.unseen += took
+            return [0, 0, self.used[2]]
+        used, self.used = self.used, _used()
+        return [round((self.used[0] - used[0]) * 1000), round((self.used[1] - used[1]) * 1000), self.used[2]]
+
+    def call(
+        self,
+        target: str,
+        has_payload: bool,  # noqa: FBT001  (null is a payload)
+        arguments: Any,
+        result_max: int,
+    ) -> tuple[list[Any], str | None, str | None]:
         """Call the function; give (outcome, result text or None, why a result was dropped or None)."""
         try:
-            arguments: tuple[Any, ...] = () if payload is None else (json.loads(payload),)
             function = self.find(target)
-            takes_names = bool(arguments) and isinstance(arguments[0], dict)
-            value = function(**arguments[0]) if takes_names else function(*arguments)
+            if isinstance(arguments, dict):
+                value = function(**arguments)
+            else:
+                value = function(arguments) if has_payload else function()
             if hasattr(value, "__await__"):
                 value = _awaited(value)
         except SystemExit as exit_:
@@ -166,87 +257,147 @@ class Harness:
         while data:
             data = data[os.write(self.err, data) :]
 
-    def prepare(self, env: dict[str, str]) -> None:
+    def prepare(self) -> None:
         """Make the process as a job expects it."""
         # First of all let go of streams of its own: one may hold the number 1 and close it with its last breath.
         sys.stdout, sys.stderr = self.streams
         os.dup2(self.out, 1)
         os.dup2(self.err, 2)
-        if self.has_stdin:
-            os.dup2(self.null, 0)
-            sys.stdin = _stdin()
-            self.has_stdin = False
-        os.chdir(self.cwd)
+        os.fchdir(self.folder)
         os.umask(self.umask)
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.streams[0].closed or self.streams[1].closed:
             self.open_streams()
         if not sys.path or sys.path[0] != self.cwd:
             sys.path.insert(0, self.cwd)
-        self.set_environ(env)
+        if self.unseen > SHORT:
+            # What the short ones used is not to be counted as that of this one.
+            self.used = _used()
+            self.unseen = 0.0
 
-    def set_environ(self, env: dict[str, str]) -> None:
-        if self.seen is None or getattr(os.environ, "_data", None) != self.seen:
-            os.environ.clear()
-            os.environ.update(self.environ)
-            self.set = {}
-        for name in self.set:
-            if name not in env:
-                # What a job was given may hide what the process has.
-                os.environ.pop(name, None)
-                if name in self.environ:
-                    os.environ[name] = self.environ[name]
-        for name, value in env.items():
-            if self.set.get(name) != value:
-                os.environ[name] = value
-        self.set = env
-        self.seen = dict(getattr(os.environ, "_data", None) or {}) or None
-
-    def keep(self, payload: str) -> str:
-        """Keep the payload in a file in memory, a new one for each job, and give the path under which it is found."""
-        fd = _in_memory(payload)
-        # The same number each time: what it named before is gone with its job.
-        os.dup2(fd, self.payload, inheritable=False)
-        os.close(fd)
-        return self.payload_path
-
-    def give_stdin(self, payload: str) -> None:
+    def give_stdin(self, data: bytes) -> None:
         """Let the job read its payload, with a newline, from descriptor 0."""
-        fd = _in_memory(payload + "\n")
-        os.dup2(fd, 0)
-        os.close(fd)
-        sys.stdin = _stdin()
+        if self.stdin.hold(data) or self.stdin_stream is None or self.stdin_stream.closed:
+            # Somebody has read from it: what the old stream has in its buffers is not this job's.
+            self.stdin_stream = _stdin()
+        os.dup2(self.stdin.fd, 0)
+        sys.stdin = self.stdin_stream
         self.has_stdin = True
 
+    def take_stdin(self) -> None:
+        os.dup2(self.null, 0)
+        sys.stdin = self.nothing = _stdin()
+        self.has_stdin = False
+
     def flush(self) -> None:
-        for stream in {id(stream): stream for stream in (*self.streams, sys.stdout, sys.stderr)}.values():
+        if sys.stdout is self.streams[0] and sys.stderr is self.streams[1]:
+            streams: Any = self.streams
+        else:
+            streams = {id(stream): stream for stream in (*self.streams, sys.stdout, sys.stderr)}.values()
+        for stream in streams:
             try:
                 stream.flush()
             except Exception:  # noqa: S112  (the job closed it or put something of its own there)
                 continue
 
-    def answer(self, words: list[Any]) -> None:
-        data = json.dumps(words).encode("ascii")
-        data = len(data).to_bytes(4, "big") + data
-        while data:
-            data = data[os.write(self.answers, data) :]
+    def answer(self, line: bytes) -> None:
+        """Write a line that nobody is woken for; when there is no room, wait until it has been read."""
+        while line:
+            try:
+                line = line[os.write(self.answers, line) :]
+            except BlockingIOError:
+                self.ring()
+                select.select([], [self.answers], [])
+
+    def ring(self) -> None:
+        """Tell the hands that there are answers."""
+        self.rang = self.looked_at
+        self.turns.send(b".")
 
 
-def _in_memory(text: str) -> int:
-    """Give a descriptor at the start of a file that holds the text and has no name."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("payload")
-    else:
-        import tempfile
+class File:
+    """A file in memory without a name, for what one job after the other is to read."""
 
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    data = text.encode("utf-8", "surrogatepass")
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
+    def __init__(self) -> None:
+        self.fd = -1
+        self.size = 0
+        self.make()
+
+    def make(self) -> None:
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("payload")
+        else:
+            import tempfile
+
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        if self.fd < 0:
+            self.fd = _away(fd)
+        else:
+            os.dup2(fd, self.fd, inheritable=False)
+            os.close(fd)
+        self.size = 0
+
+    def hold(self, data: bytes) -> bool:
+        """Hold this and nothing else, to be read from the start; tell whether anybody has read through our number."""
+        try:
+            was_read = os.lseek(self.fd, 0, os.SEEK_CUR) != 0
+        except OSError:
+            # A job closed all that it could.
+            self.make()
+            was_read = True
+        if was_read:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+        place = os.pwrite(self.fd, data, 0)
+        while place < len(data):
+            place += os.pwrite(self.fd, data[place:], place)
+        if place != self.size:
+            os.ftruncate(self.fd, place)
+        self.size = place
+        return was_read
+
+
+class Variables:
+    """The environment of the process, which each job finds as it is meant for it."""
+
+    def __init__(self) -> None:
+        self.plain = dict(os.environ)
+        self.shared: dict[str, str] = {}
+        self.own: dict[bytes, bytes] = {}
+        self.seen: dict[Any, Any] | None = None
+
+    def set(self, shared: dict[str, str], own: dict[bytes, bytes]) -> None:
+        """Have just these variables besides the plain ones: those shared with other jobs, and its own."""
+        data = getattr(os.environ, "_data", None)
+        if self.seen is None or data != self.seen or shared != self.shared:
+            # A job changed something, or others come now.
+            os.environ.clear()
+            os.environ.update(self.plain)
+            os.environ.update(shared)
+            self.shared = shared
+            self.own = {}
+            self.seen = None
+        if data is None:
+            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in own.items()})
+            return
+        if len(self.own) > len(own) or not own.keys() >= self.own.keys():
+            for name in self.own.keys() - own.keys():
+                # What a job was given may hide what the process has.
+                self.restore(os.fsdecode(name))
+        seen = self.seen = dict(data) if self.seen is None else self.seen
+        for name, value in own.items():
+            if seen.get(name) != value:
+                data[name] = seen[name] = value
+                os.putenv(name, value)
+        self.own = own
+
+    def restore(self, name: str) -> None:
+        os.environ.pop(name, None)
+        before = self.shared.get(name, self.plain.get(name))
+        if before is not None:
+            os.environ[name] = before
+        self.seen = None
 
 
 def _text_stream(fd: int) -> io.TextIOWrapper:
@@ -274,6 +425,24 @@ def _used() -> tuple[float, float, int]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     rss = max(own.ru_maxrss, children.ru_maxrss) * 1024
     return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime, rss
+
+
+def _variables_of(arguments: dict[str, Any]) -> dict[bytes, bytes]:
+    """Give KIRIBI_ARG_NAME for each text, number and truth value, as commands get it."""
+    found = {}
+    for key, value in arguments.items():
+        if isinstance(value, (str, int, float)):
+            text = value if isinstance(value, str) else json.dumps(value)
+            data = text.encode("utf-8", "surrogateescape")
+            if len(data) <= DOOR_MAX:
+                name = "KIRIBI_ARG_" + re.sub(r"[^A-Za-z0-9_]", "_", key).upper()
+                found[name.encode("utf-8")] = data
+    return found
+
+
+def _rfc3339(seconds: float) -> bytes:
+    whole = time.gmtime(seconds)
+    return b"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (*whole[:6], int(seconds * 1000) % 1000)
 
 
 def _stamp(file: str | None) -> object:

@@ -6,6 +6,7 @@ import pwd
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,34 @@ def compose(definition: Definition, identity: Identity | None, place: Place) -> 
 def of_attempt(work: Work, payload: Any) -> dict[str, str]:
     """Give the KIRIBI_ variables of one attempt but for the files, which the hands make."""
     env = {
-        "KIRIBI_JOB": work.job,
+        **shared_by_attempts(work),
         "KIRIBI_JOB_ID": str(work.job_id),
-        "KIRIBI_QUEUE": work.queue,
-        "KIRIBI_ATTEMPT": str(work.attempt),
         "KIRIBI_ATTEMPT_ID": str(work.attempt_id),
-        "KIRIBI_ATTEMPTS_LEFT": str(work.attempts_left),
-        "KIRIBI_MAX_ATTEMPTS": str(work.max_attempts),
     }
-    if work.scheduled_for is not None:
-        env["KIRIBI_SCHEDULED_FOR"] = rfc3339(work.scheduled_for)
     if work.payload is not None:
         if len(work.payload.encode("utf-8", "surrogatepass")) <= DOOR_MAX:
             env["KIRIBI_PAYLOAD"] = work.payload
         env |= _arguments(payload)
     return env
+
+
+def shared_by_attempts(work: Work) -> dict[str, str]:
+    """Give the KIRIBI_ variables that tell nothing of the single job; the same object each time, not to be changed."""
+    return _shared(work.job, work.queue, work.attempt, work.attempts_left, work.max_attempts, work.scheduled_for)
+
+
+@lru_cache(maxsize=256)
+def _shared(
+    job: str, queue: str, attempt: int, attempts_left: int, max_attempts: int, scheduled_for: int | None
+) -> dict[str, str]:
+    env = {
+        "KIRIBI_JOB": job,
+        "KIRIBI_QUEUE": queue,
+        "KIRIBI_ATTEMPT": str(attempt),
+        "KIRIBI_ATTEMPTS_LEFT": str(attempts_left),
+        "KIRIBI_MAX_ATTEMPTS": str(max_attempts),
+    }
+    return env if scheduled_for is None else env | {"KIRIBI_SCHEDULED_FOR": rfc3339(scheduled_for)}
 
 
 def reserved(name: str) -> bool:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -32,6 +33,7 @@ from kiribi_cli.runner.process import boot_id, pid_namespace
 # Bases that the hands are made to remember; composing one again costs one message.
 _KNOWN_MAX = 256
 _KNOCK_MS = 3000
+_EXITED_0 = Exited(0)
 # -I and -S: nothing of the user's environment or site-packages gets into the hands, and they start in 12 ms.
 _ALONE = ("-I", "-S", "-X", "utf8", "-c")
 _CODE = (
@@ -57,6 +59,8 @@ class Hands:
         self._is_full = False
         self._boot = boot_id()
         self._namespace = pid_namespace()
+        # A process that ended before anybody looked when it began, as in the column attempts.process.
+        self.unseen_process = f'["{self._boot}", "{self._namespace}", 0]'
         self._keys: dict[int, tuple[Base, int]] = {}
         self._last_key = 0
         # What came together with the answer to `attach`.
@@ -106,23 +110,14 @@ class Hands:
     def start_many(self, launches: Sequence[Launch]) -> None:
         """Hand over attempts; never blocks. Raises HandsLost."""
         messages: list[Any] = []
-        for launch in launches:
-            key = self._key(launch.base, messages)
-            messages.append(
-                [
-                    "run",
-                    launch.attempt_id,
-                    launch.job_id,
-                    key,
-                    launch.program,
-                    launch.argv,
-                    launch.env,
-                    launch.payload,
-                    launch.stdin,
-                    launch.timeout_ms,
-                    launch.earlier,
-                ]
-            )
+        for like, some in groupby(launches, key=_alike):
+            key = self._key(like[0], messages)
+            if like[0].python and not like[-1]:
+                _, argv, env, stdin, timeout_ms, _ = like
+                jobs = [(launch.attempt_id, launch.job_id, launch.payload) for launch in some]
+                messages.append(("call", key, argv, env, stdin, timeout_ms, jobs))
+                continue
+            messages += [("run", key, launch.attempt_id, launch.job_id, *launch[3:]) for launch in some]
         self._send(messages)
 
     def stop(
@@ -203,21 +198,14 @@ class Hands:
                 (_, attempt_id, outcome, started_at, took_ms, user, system, rss, words, kept, result, note, pid) = (
                     message
                 )
-                if pid:
-                    found.append(Started(attempt_id, pid, 0, self._boot, self._namespace, started_at))
+                usage = Usage(user, system, rss)
                 found.append(
-                    Ended(
-                        attempt_id,
-                        _outcome(outcome),
-                        started_at,
-                        took_ms,
-                        Usage(user, system, rss),
-                        words,
-                        kept,
-                        result,
-                        note,
-                    )
+                    Ended(attempt_id, _outcome(outcome), started_at, took_ms, usage, words, kept, result, note, pid)
                 )
+            case "ran":
+                _, pid, rss, ran = message
+                usage = Usage(0, 0, rss)
+                found += [Ended(id_, _EXITED_0, at, ms, usage, pid=pid) for id_, at, ms in ran]
             case "s":
                 _, attempt_id, pid, ticks, at_ms = message
                 found.append(Started(attempt_id, pid, ticks, self._boot, self._namespace, at_ms))
@@ -241,10 +229,15 @@ def remove_files(run_dir: str, attempt_ids: Iterable[int]) -> None:
             (Path(run_dir) / f"{attempt_id}.{kind}").unlink(missing_ok=True)
 
 
+def _alike(launch: Launch) -> tuple[Any, ...]:
+    """What callables share that are handed over in one message."""
+    return launch.base, launch.argv, launch.env, launch.stdin, launch.timeout_ms, launch.earlier
+
+
 def _outcome(words: list[Any]) -> Outcome:
     match words:
         case ["exit", code]:
-            return Exited(code)
+            return Exited(code) if code else _EXITED_0
         case ["signal", number, oom]:
             return Signalled(number, oom)
         case ["raised", kind, message, final]:

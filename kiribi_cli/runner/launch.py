@@ -1,15 +1,16 @@
 """What goes to the hands and what comes back: everything needed to run one attempt, and the reports about it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from kiribi_cli.core.definition import Limits
 from kiribi_cli.core.outcome import Ended
 from kiribi_cli.core.records import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+# Thousands of these are made in a second, so they are tuples.
+class Work(NamedTuple):
     """What a claimed job brings along, besides its definition. Built by whoever claimed it.
 
     `attempt` counts from 1 within the job. `earlier` is true when the job ever had another attempt: then whatever
@@ -29,7 +30,7 @@ class Work:
     run_at: int
     tags: tuple[str, ...] = ()
     payload: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     argv: tuple[str, ...] | None = None
     cwd: str | None = None
     scheduled_for: int | None = None
@@ -76,11 +77,11 @@ class Base:
     reuse: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """Everything needed to run one attempt. `argv[0]` is what the program sees, `program` the file that is executed.
 
-    For a Python callable `program` is empty. `env` comes on top of the base's.
+    `env` comes on top of the base's. For a Python callable `program` is empty, and `env` lacks what its child adds:
+    the variables of this attempt and of its payload. Those of attempts that are alike share one `env`.
     """
 
     attempt_id: int
@@ -99,7 +100,7 @@ class Launch:
 class Started:
     """The first process of an attempt runs. (boot_id, pid_namespace, pid, start_ticks) names it for ever.
 
-    Comes before every Ended of an attempt that did start. `start_ticks` is 0 when it ended before anybody looked.
+    Not told of an attempt that ends at once: its Ended has the pid.
     """
 
     attempt_id: int

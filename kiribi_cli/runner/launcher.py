@@ -16,6 +16,7 @@ from kiribi_cli.runner.alarms import Alarms
 from kiribi_cli.runner.attempt import Attempt, Base, stdin_of
 from kiribi_cli.runner.ending import Ending
 from kiribi_cli.runner.instant import rfc3339
+from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.plain import deque, signal
 from kiribi_cli.runner.spawn import SpawnFailedError, spawn
 from kiribi_cli.runner.talk import Door, Tee
@@ -32,6 +33,7 @@ _GRACE = 0.1
 _TELL_AFTER = 0.02
 _NOBODY: tuple[None, None] = (None, None)
 _RETRY = 0.1
+_TIDY = 1.0
 _TRIES = 30
 
 
@@ -57,6 +59,8 @@ class Launcher:
         self.null_payload = _null_payload(run)
         self.tee = Tee(self) if tee else None
         self.pool: Any = None
+        # Callables that have ended, and may have left a file.
+        self.called: set[int] = set()
         self.ending = Ending(self)
         self.oom = process.oom_kills()
         self.oom_at = monotonic()
@@ -75,12 +79,18 @@ class Launcher:
                 if call is not None:
                     call(fd, subject)
             self.alarms.ring(monotonic())
+        self.tidy()
         self.door.close()
 
     def watch(self, fd: int, call: Callable[..., object], subject: Any = None) -> None:
         """Have `call(fd, subject)` made whenever there is something to read."""
         self.readers[fd] = (call, subject)
         self.epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch it no more; it stays open."""
+        del self.readers[fd]
+        self.epoll.unregister(fd)
 
     def forget(self, fd: int) -> None:
         """Watch it no more, and close it."""
@@ -93,9 +103,14 @@ class Launcher:
         """Do what a message of the brain asks."""
         kind = message[0]
         if kind == "run":
-            attempt = Attempt(message, self.bases[message[3]], self.logs, self.run)
-            self.attempts[attempt.id] = attempt
-            self.waiting.append(attempt)
+            self._expect(Attempt(self.bases[message[1]], message[2:], self.logs, self.run))
+        elif kind == "call":
+            # Callables of one definition, alike but for their payloads.
+            _, key, argv, env, stdin, timeout_ms, jobs = message
+            base = self.bases[key]
+            for number, job, payload in jobs:
+                fields = [number, job, "", argv, env, payload, stdin, timeout_ms, False]
+                self._expect(Attempt(base, fields, self.logs, self.run))
         elif kind == "base":
             self.bases[message[1]] = Base(message[2])
         elif kind == "drop":
@@ -110,12 +125,16 @@ class Launcher:
             for attempt_id in message[1]:
                 self.kept.pop(attempt_id, None)
 
+    def _expect(self, attempt: Attempt) -> None:
+        self.attempts[attempt.id] = attempt
+        self.waiting.append(attempt)
+
     def stop(self, attempt_id: int, why: str, by: str, number: int | None, kill_after_ms: int | None) -> None:
         """End an attempt for the brain; one that has not started ends at once."""
         attempt = self.attempts.get(attempt_id)
         if attempt is None:
             return
-        if attempt.pid == 0 and attempt.child is not None:
+        if attempt.child is not None:
             self.pool.pull(attempt)
             if attempt.ended:
                 return
@@ -131,7 +150,7 @@ class Launcher:
             self.pool.recall()
         for attempt in list(self.waiting):
             if self.attempts.get(attempt.id) is attempt and attempt.pid == 0:
-                self._drop(attempt)
+                self.drop(attempt)
                 self.outbox.append(["r", attempt.id])
         self.waiting.clear()
 
@@ -141,7 +160,7 @@ class Launcher:
             self.pool.recall()
         for attempt in list(self.attempts.values()):
             if attempt.pid == 0:
-                self._drop(attempt)
+                self.drop(attempt)
             elif not attempt.base.adopt:
                 attempt.unreported = True
                 self.ending.begin(attempt, "lost", "", attempt.base.stop_signal, attempt.base.kill_after)
@@ -287,11 +306,6 @@ class Launcher:
         """Read on without keeping it."""
         self.readers[fd] = (self._swallow, None)
 
-    def mute(self, fd: int) -> None:
-        """Do not look at it any more; it stays open."""
-        del self.readers[fd]
-        self.epoll.unregister(fd)
-
     def _swallow(self, fd: int, _: None) -> None:
         """Drop what a process left behind prints: nobody reads it any more, but it must not die of talking."""
         try:
@@ -356,8 +370,9 @@ class Launcher:
 
     def end(self, attempt: Attempt, outcome: list[Any], usage: Any = None, result: Any = None) -> None:
         """Close an attempt and report it; `result` is given where it did not come by a file or stdout."""
-        self._drop(attempt)
-        attempt.log.close()
+        self.drop(attempt)
+        if attempt.opened is not None:
+            attempt.opened.close()
         text, note = (None, None) if attempt.pid == 0 else result or attempt.collect()
         if attempt.pid:
             attempt.clean_up()
@@ -370,7 +385,7 @@ class Launcher:
             attempt.took_ms,
             *used,
             attempt.last_words(),
-            attempt.log.kept,
+            attempt.log_bytes,
             text,
             note,
             0 if attempt.told else attempt.pid,
@@ -380,7 +395,11 @@ class Launcher:
                 self.kept[attempt.id] = message
             self.outbox.append(message)
 
-    def _drop(self, attempt: Attempt) -> None:
+    def tell_ran(self, pid: int, rss: int, ran: list[tuple[int, int, int]]) -> None:
+        """Report callables that ran in one child and have nothing to say: (attempt, start, milliseconds) of each."""
+        self.outbox.append(["ran", pid, rss, ran])
+
+    def drop(self, attempt: Attempt) -> None:
         """Know it no more."""
         attempt.ended = True
         for alarm in attempt.alarms:
@@ -388,6 +407,18 @@ class Launcher:
         attempt.alarms.clear()
         self.attempts.pop(attempt.id, None)
         self.lose_slot(attempt)
+        if attempt.base.python:
+            if not self.called:
+                self.alarms.set(monotonic() + _TIDY, self.tidy)
+            self.called.add(attempt.id)
+
+    def tidy(self) -> None:
+        """Remove what progress files callables left that have ended since the last time."""
+        called, self.called = self.called, set()
+        for name in os.listdir(self.run):  # noqa: PTH208  (pathlib costs the hands memory)
+            number, _, kind = name.partition(".")
+            if kind == "progress" and number.isdigit() and int(number) in called:
+                remove(f"{self.run}/{name}")
 
     def take_slot(self, attempt: Attempt) -> None:
         """Count it as running."""

@@ -14,18 +14,18 @@ from kiribi_cli.core.params import check_for
 from kiribi_cli.core.placeholders import MissingValueError, fill_argv
 from kiribi_cli.core.records import replace
 from kiribi_cli.errors import KiribiError
-from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, of_attempt, reserved
+from kiribi_cli.runner.environment import CannotPrepareError, compose, look_up, of_attempt, reserved, shared_by_attempts
 from kiribi_cli.runner.launch import Base, Launch, Place, Work
 
 _KNOWN_MAX = 512
-_PROGRAM_KNOWN_S = 1.0
+_KNOWN_S = 1.0
 
 
 def prepare(definition: Definition, work: Work, place: Place) -> Launch | Ended:
     """Make the Launch of an attempt, or the Ended (NeverStarted) that says why there is none."""
     try:
         if work.unchecked:
-            work = replace(work, payload=_checked(definition, work.payload, place))
+            work = work._replace(payload=_checked(definition, work.payload, place))
         return _launch(definition, work, place)
     except (CannotPrepareError, MissingValueError) as error:
         return Ended(work.attempt_id, NeverStarted(str(error)))
@@ -43,32 +43,36 @@ def find_program(name: str, *, cwd: str, path: str) -> str:
 
 
 def _launch(definition: Definition, work: Work, place: Place) -> Launch:
-    payload = None if work.payload is None else json.loads(work.payload)
-    extra = {name: value for name, value in work.env.items() if not reserved(name)}
+    extra = {name: value for name, value in work.env.items() if not reserved(name)} if work.env else {}
     base = _base(definition, work, place)
-    if not os.path.isdir(base.cwd):  # noqa: PTH112  (per attempt)
-        raise CannotPrepareError(f"the folder {base.cwd} does not exist")
-    program = ""
-    argv: tuple[str, ...] = ("python", definition.python)
+    _see_folder(base.cwd, place)
+    stdin = _stdin(definition, work)
     if definition.kind == "python":
         # Children are pooled by environment: a job that brings its own gets a child of its own.
         base = _kept(replace(base, env=tuple((dict(base.env) | extra).items())), place) if extra else base
-        extra = {}
-    else:
-        argv = _argv(definition, work, payload)
-        program = _program(argv[0], base.cwd, _path(base, extra), place)
+        argv: tuple[str, ...] = ("python", definition.python)
+        return Launch(
+            work.attempt_id, work.job_id, base, "", argv, shared_by_attempts(work), work.payload, stdin,
+            work.timeout_ms, work.earlier,
+        )  # fmt: skip
+    payload = None if work.payload is None else json.loads(work.payload)
+    argv = _argv(definition, work, payload)
+    program = _program(argv[0], base.cwd, _path(base, extra), place)
     return Launch(
-        attempt_id=work.attempt_id,
-        job_id=work.job_id,
-        base=base,
-        program=program,
-        argv=argv,
-        env=extra | of_attempt(work, payload),
-        payload=work.payload,
-        stdin=_stdin(definition, work),
-        timeout_ms=work.timeout_ms,
-        earlier=work.earlier,
-    )
+        work.attempt_id, work.job_id, base, program, argv, extra | of_attempt(work, payload), work.payload, stdin,
+        work.timeout_ms, work.earlier,
+    )  # fmt: skip
+
+
+def _see_folder(path: str, place: Place) -> None:
+    """Raise CannotPrepareError where there is no such folder; an answer is good for a second, as in _program."""
+    now = monotonic()
+    key = ("folder", path)
+    if now < place.known.get(key, 0.0):
+        return
+    if not os.path.isdir(path):  # noqa: PTH112  (pathlib costs ten times as much)
+        raise CannotPrepareError(f"the folder {path} does not exist")
+    place.known[key] = now + _KNOWN_S
 
 
 def _checked(definition: Definition, payload: str | None, place: Place) -> str | None:
@@ -92,7 +96,7 @@ def _program(name: str, cwd: str, path: str, place: Place) -> str:
     if known is not None and now < known[0]:
         return known[1]  # type: ignore[no-any-return]
     program = find_program(name, cwd=cwd, path=path)
-    place.known[key] = (now + _PROGRAM_KNOWN_S, program)
+    place.known[key] = (now + _KNOWN_S, program)
     return program
 
 

@@ -64,16 +64,21 @@ def rules_of(definition: Definition, options: Options) -> Definition:
 
 def running(claim: Claim, started: Started, launch: Launch | None) -> Running:
     """What is recorded of an attempt that has begun: which process it is, and what it runs."""
-    return Running(
-        attempt_id=started.attempt_id,
-        job_id=claim.job_id,
-        started_at=started.at_ms,
-        pid=started.pid,
-        # As json.dumps writes it; both names come from the kernel and hold nothing to escape.
-        process=f'["{started.boot_id}", "{started.pid_namespace}", {started.start_ticks}]',
-        command=_command(launch.argv) if launch else None,
-        cwd=launch.base.cwd if launch else None,
-    )
+    # As json.dumps writes it; both names come from the kernel and hold nothing to escape.
+    process = f'["{started.boot_id}", "{started.pid_namespace}", {started.start_ticks}]'
+    return _running(claim, started.at_ms, started.pid, process, launch)
+
+
+def began_and_ended(claim: Claim, ended: Ended, process: str, launch: Launch | None) -> Running | None:
+    """The same of one whose beginning is told with its end; None where it was told before, or did not begin."""
+    if not ended.pid or ended.started_at is None:
+        return None
+    return _running(claim, ended.started_at, ended.pid, process, launch)
+
+
+def _running(claim: Claim, at_ms: int, pid: int, process: str, launch: Launch | None) -> Running:
+    command, cwd = (None, None) if launch is None else (_command(launch.argv), launch.base.cwd)
+    return Running(claim.attempt_id, claim.job_id, at_ms, pid, process, command, cwd)
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.runner.launch import Launch, Place, Progressed, Report, Returned, Started
 from kiribi_cli.runner.prepare import prepare
 from kiribi_cli.store.base import Claim, Held, Running, Settlement, Store, Want
-from kiribi_cli.worker.attempts import running, settlement, work_of
+from kiribi_cli.worker.attempts import began_and_ended, running, settlement, work_of
 from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.slots import Busy, Slots
@@ -66,6 +66,14 @@ class Flight:
 
     def _note(self, report: Report, now: int) -> None:
         match report:
+            case Ended(attempt_id):
+                if busy := self.slots.pop(attempt_id):
+                    self.slots.note_duration(report.duration_ms)
+                    self.ended_at = clock.monotonic()
+                    self._settle(busy, report, now)
+                else:
+                    # Not ours any more: settled as lost, so its hands need not keep it.
+                    self.stored.append(attempt_id)
             case Started(attempt_id):
                 if busy := self.slots.busy.get(attempt_id):
                     busy.started = report
@@ -77,14 +85,6 @@ class Flight:
             case Returned(attempt_id):
                 if busy := self.slots.pop(attempt_id):
                     self._returned.append(busy.claim)
-            case Ended(attempt_id):
-                if busy := self.slots.pop(attempt_id):
-                    self.slots.note_duration(report.duration_ms)
-                    self.ended_at = clock.monotonic()
-                    self._settle(busy, report, now)
-                else:
-                    # Not ours any more: settled as lost, so its hands need not keep it.
-                    self.stored.append(attempt_id)
             case _:
                 assert_never(report)
 
@@ -94,7 +94,9 @@ class Flight:
 
     def _settle(self, busy: Busy, ended: Ended, now: int) -> None:
         # If its beginning has not been written yet, both go into one row.
-        began = self._began.pop(ended.attempt_id, None)
+        began = self._began.pop(ended.attempt_id, None) or began_and_ended(
+            busy.claim, ended, busy.hands.unseen_process, busy.launch
+        )
         self._progress.pop(ended.attempt_id, None)
         if ended.result_note:
             self._journal.say(now, f"job {busy.claim.job_id}: {ended.result_note}")

@@ -19,7 +19,7 @@ from kiribi_cli.runner.hands import Hands
 from kiribi_cli.runner.launch import Place, Progressed, Returned, Started
 from kiribi_cli.runner.prepare import prepare
 from kiribi_cli.store.base import Claim, Running, Settlement, Store
-from kiribi_cli.worker.attempts import rules_of, running, settlement, work_of
+from kiribi_cli.worker.attempts import began_and_ended, rules_of, running, settlement, work_of
 from kiribi_cli.worker.signals import Signals
 
 # Between two looks at whether somebody cancelled the job, or freed the key that we wait for.
@@ -173,9 +173,7 @@ class Foreground:
             claim = following
 
     def _attempt(self, claim: Claim, rules: Definition, options: Options) -> tuple[Ended, Running | None]:
-        from kiribi_cli.core.records import replace
-
-        work = replace(work_of(claim, options, self._timezone), stdin=self._stdin)
+        work = work_of(claim, options, self._timezone)._replace(stdin=self._stdin)
         prepared = prepare(rules, work, self._place)
         if isinstance(prepared, Ended):
             return prepared, None
@@ -191,7 +189,8 @@ class Foreground:
                     case Started():
                         began = unwritten = running(claim, report, prepared)
                     case Ended():
-                        return report, unwritten
+                        process = self._hands.unseen_process
+                        return report, unwritten or began_and_ended(claim, report, process, prepared)
                     case Progressed() | Returned():
                         pass
                     case _:

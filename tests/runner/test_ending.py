@@ -10,7 +10,7 @@ import pytest
 
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Cancelled, Exited, Interrupted, Signalled, TimedOut
-from kiribi_cli.runner.launch import Returned, Started
+from kiribi_cli.runner.launch import Returned
 from kiribi_cli.runner.process import leftovers
 
 # Each leaves a process behind that is hard to get rid of, whose pid it writes to `pid`.
@@ -116,9 +116,10 @@ def test_asking_again_shortens_the_grace(bench, eventually, pid_in):
     assert ended.outcome == Cancelled("me")
 
 
-def test_an_attempt_that_ended_by_itself_keeps_its_own_end(bench, eventually):
-    attempt = bench.start("exit 3")
-    eventually(lambda: bench.all(Started, attempt) or bench.look())
+def test_an_attempt_that_ended_by_itself_keeps_its_own_end(bench, eventually, pid_in, is_running):
+    attempt = bench.start("echo $$ > pid; exit 3")
+    pid = pid_in("pid")
+    eventually(lambda: not is_running(pid))
     bench.hands.stop(attempt, "cancel")
 
     ended = eventually(lambda: bench.ended(attempt))

@@ -74,6 +74,7 @@ def burn():
     end = time.process_time() + 0.3
     while time.process_time() < end: pass
 def nul(): sys.stdout.buffer.write(b"a\\0kiribi:\\0\\0kiri"); sys.stdout.flush()
+def variables(*_, **__): return {k: v for k, v in os.environ.items() if k.startswith("KIRIBI_")}
 class Space:
     @staticmethod
     def inner(): return "inner"
@@ -228,7 +229,7 @@ def test_a_child_is_used_again_and_dropped_after_reuse_jobs(tmp_path, make_bench
 
     pids = [bench.ended(attempt).result for attempt in attempts]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
-    assert [bench.all(Started, attempt)[0].pid for attempt in attempts] == [int(pid) for pid in pids]
+    assert [pid_of(bench, attempt) for attempt in attempts] == [int(pid) for pid in pids]
 
 
 def test_whatever_a_job_does_to_its_process_is_put_right(bench, call):
@@ -287,6 +288,11 @@ def test_a_callable_that_takes_its_child_down_hurts_only_itself(tmp_path, make_b
     assert ends(bench)[bad].outcome in (Exited(3), Signalled(11))
 
 
+def pid_of(bench, attempt):
+    """Its process, whether it was told at once or with the end."""
+    return bench.ended(attempt).pid or bench.all(Started, attempt)[0].pid
+
+
 def ends(bench):
     return {report.attempt_id: report for report in bench.seen if isinstance(report, Ended)}
 
@@ -305,6 +311,47 @@ def test_a_long_callable_does_not_hold_up_what_was_sent_behind_it(tmp_path, make
 
     assert long not in ends(bench)
     assert {ended.outcome for ended in ends(bench).values()} == {Exited(0)}
+
+
+def test_the_end_of_a_long_callable_is_heard_though_what_waited_behind_it_was_taken_back(
+    tmp_path, make_bench, eventually
+):
+    (tmp_path / "one").mkdir()
+    bench = make_bench(tmp_path / "one", slots=1)
+    bench.module("work", MODULE)
+    for _ in range(100):
+        bench.python("work:nothing", reuse=10_000)
+    eventually(lambda: bench.look() or len(ends(bench)) == 100)
+    rules = Definition(name="Py", kind="python", python="work:sleep", cwd=str(bench.folder), reuse=10_000)
+    bench.hands.start_many([bench.launch(rules, payload=text) for text in ("0.2", *["0"] * 50)])
+
+    eventually(lambda: bench.started(101))
+    bench.hands.recall()
+
+    assert eventually(lambda: bench.ended(101)).outcome == Exited(0)
+
+
+@pytest.mark.parametrize(
+    "payload", [None, '{"user": 42, "dry-run": true, "größe": 1.50, "x": [1], "text": "ä", "n": null}']
+)
+def test_callables_find_the_same_variables_as_commands(bench, call, run, payload):
+    callable_ = json.loads(call("work:variables", work={"payload": payload, "timeout_ms": 60_000}).result)
+    run("env -0 > env", work={"payload": payload, "timeout_ms": 60_000})
+
+    text = (bench.folder / "env").read_text()
+    command = dict(line.split("=", 1) for line in text.split("\0") if line.startswith("KIRIBI_"))
+    own = {
+        "KIRIBI_JOB",
+        "KIRIBI_JOB_ID",
+        "KIRIBI_ATTEMPT_ID",
+        "KIRIBI_PAYLOAD_FILE",
+        "KIRIBI_PROGRESS_FILE",
+        "KIRIBI_DEADLINE",
+    }
+    assert {name for name in command if name != "KIRIBI_RESULT_FILE"} == set(callable_)
+    assert {k: v for k, v in callable_.items() if k not in own} == {
+        k: v for k, v in command.items() if k not in own | {"KIRIBI_RESULT_FILE"}
+    }
 
 
 def test_what_was_sent_ahead_can_be_recalled(tmp_path, make_bench, eventually):
