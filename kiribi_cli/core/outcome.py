@@ -12,6 +12,10 @@ class Exited:
     code: int
 
 
+# How most attempts end; made once.
+SUCCESS = Exited(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Signalled:
     """A signal that kiribi did not send ended it. `oom` is true where the system says it was out of memory."""

@@ -1,6 +1,6 @@
 """What becomes of a job when an attempt has ended. To ask "why was it retried at 12:07?", read this downwards."""
 
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 from kiribi_cli.core.definition import Backoff, Definition, Exponential, Fixed, Listed
 from kiribi_cli.core.outcome import (
@@ -61,8 +61,7 @@ class Cancel:
 Decision = Complete | Retry | Snooze | Release | Fail | Cancel
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What of a job matters for the decision: `attempts` spent including this one, of `max_attempts`."""
 
     attempts: int

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from kiribi_cli.clock import monotonic
 from kiribi_cli.core.definition import Limits
 from kiribi_cli.core.outcome import (
+    SUCCESS,
     Cancelled,
     Ended,
     Exited,
@@ -33,7 +34,6 @@ from kiribi_cli.runner.process import boot_id, pid_namespace
 # Bases that the hands are made to remember; composing one again costs one message.
 _KNOWN_MAX = 256
 _KNOCK_MS = 3000
-_EXITED_0 = Exited(0)
 # -I and -S: nothing of the user's environment or site-packages gets into the hands, and they start in 12 ms.
 _ALONE = ("-I", "-S", "-X", "utf8", "-c")
 _CODE = (
@@ -205,7 +205,7 @@ class Hands:
             case "ran":
                 _, pid, rss, ran = message
                 usage = Usage(0, 0, rss)
-                found += [Ended(id_, _EXITED_0, at, ms, usage, pid=pid) for id_, at, ms in ran]
+                found += [Ended(id_, SUCCESS, at, ms, usage, pid=pid) for id_, at, ms in ran]
             case "s":
                 _, attempt_id, pid, ticks, at_ms = message
                 found.append(Started(attempt_id, pid, ticks, self._boot, self._namespace, at_ms))
@@ -237,7 +237,7 @@ def _alike(launch: Launch) -> tuple[Any, ...]:
 def _outcome(words: list[Any]) -> Outcome:
     match words:
         case ["exit", code]:
-            return Exited(code) if code else _EXITED_0
+            return Exited(code) if code else SUCCESS
         case ["signal", number, oom]:
             return Signalled(number, oom)
         case ["raised", kind, message, final]:

@@ -64,6 +64,9 @@ def _left(limit: int | None, running: int, slots: int | None) -> int:
 def pick(db: Database, want: Want) -> list[Row]:
     """Choose the jobs to start, the best first: higher priority, then due earlier, then lower id."""
     left = room(db, want)
+    if len(left.heads) == 1:
+        ((_, queue, lane),) = left.heads
+        return _in_lane(db, queue, lane, min(want.slots, left.queues[queue], left.lanes[lane])).fetchall()
     heap = left.heads
     heapify(heap)
     # A lane is read when its head is the best of all: as many lanes as there are slots, and not a thousand.

@@ -31,8 +31,7 @@ def take_turn(
         _record_progress(db, worker_id, progress)
         lost = settle(db, worker_id, name, host, settlements, now)
         _give_back(db, worker_id, name, returned, now)
-        due = db.run("turn.due", now=now, most=DUE_AT_ONCE)
-        expired = _expire(db, now)
+        due, expired = _come_due(db, now)
         claims: tuple[Claim, ...] = ()
         if want is not None and want.slots > 0:
             claims = claiming.start(db, claiming.pick(db, want), worker_id, name)
@@ -100,6 +99,14 @@ def _end_unstarted(db: Database, claim: Claim, reason: str, message: str, worker
         f"job.{reason}", now, job_id=claim.job_id, job=claim.job, from_status="running", to_status="cancelled", final=1,
         by=worker, reason=reason,
     ))  # fmt: skip
+
+
+def _come_due(db: Database, now: int) -> tuple[int, tuple[int, ...]]:
+    """Move what is due to pending and end what is too late. To look whether there is any costs a tenth of that."""
+    moment = next_due(db)
+    if moment is None or moment > now:
+        return 0, ()
+    return db.run("turn.due", now=now, most=DUE_AT_ONCE), _expire(db, now)
 
 
 def _expire(db: Database, now: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import assert_never
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import Options
 from kiribi_cli.core.outcome import (
+    SUCCESS,
     Cancelled,
     Ended,
     Exited,
@@ -29,27 +30,13 @@ from kiribi_cli.store.base import Claim, Running, Settlement
 
 def work_of(claim: Claim, options: Options, timezone: str) -> Work:
     """What the runner has to know of a claimed job."""
+    # By position, as everything that is made for each attempt: names cost as much as the value itself.
     return Work(
-        attempt_id=claim.attempt_id,
-        job_id=claim.job_id,
-        job=claim.job,
-        queue=claim.queue,
-        attempt=claim.attempt,
-        max_attempts=claim.max_attempts,
-        attempts_left=claim.max_attempts - claim.attempts,
-        run_at=claim.run_at,
-        tags=claim.tags,
-        payload=claim.payload,
-        env=options.env or {},
-        argv=options.command,
-        cwd=options.cwd,
-        scheduled_for=claim.scheduled_for,
-        schedule=claim.schedule or "",
-        timezone=timezone,
-        timeout_ms=options.timeout_ms,
-        earlier=claim.attempt > 1,
-        unchecked=options.unchecked,
-    )
+        claim.attempt_id, claim.job_id, claim.job, claim.queue, claim.attempt, claim.max_attempts,
+        claim.max_attempts - claim.attempts, claim.run_at, claim.tags, claim.payload, options.env or {},
+        options.command, options.cwd, claim.scheduled_for, claim.schedule or "", timezone, options.timeout_ms,
+        claim.attempt > 1, unchecked=options.unchecked,
+    )  # fmt: skip
 
 
 def rules_of(definition: Definition, options: Options) -> Definition:
@@ -100,23 +87,16 @@ def settlement(
     """Decide what becomes of the job and say it in the words of the store."""
     decision = settle(claim.standing(options.backoff), ended.outcome, rules, now=now, dice=dice)
     completed = isinstance(decision, Complete)
-    exit_code, signal = _code_and_signal(ended.outcome)
+    exit_code, signal = (0, None) if ended.outcome is SUCCESS else _code_and_signal(ended.outcome)
+    word = "completed" if completed else outcome_word(ended.outcome, decision)
+    finished_at = now if ended.started_at is None else ended.started_at + ended.duration_ms
+    error = None if completed or isinstance(decision, Snooze) else problem(ended.outcome, ended.stderr_tail)
+    # What a Python callable returned is JSON text already; a command writes what it likes.
+    result = ended.result if rules.kind == "python" or not completed else result_text(ended.result)
     return Settlement(
-        claim=claim,
-        decision=decision,
-        outcome=outcome_word(ended.outcome, decision),
-        started_at=ended.started_at,
-        finished_at=now if ended.started_at is None else ended.started_at + ended.duration_ms,
-        duration_ms=ended.duration_ms,
-        usage=ended.usage,
-        exit_code=exit_code,
-        signal=signal,
-        error=None if completed or isinstance(decision, Snooze) else problem(ended.outcome, ended.stderr_tail),
-        # What a Python callable returned is JSON text already; a command writes what it likes.
-        result=(ended.result if rules.kind == "python" else result_text(ended.result)) if completed else None,
-        log_bytes=ended.log_bytes,
-        running=began,
-    )
+        claim, decision, word, ended.started_at, finished_at, ended.duration_ms, ended.usage, exit_code, signal, error,
+        result if completed else None, ended.log_bytes, began,
+    )  # fmt: skip
 
 
 def outcome_word(outcome: Outcome, decision: Decision) -> str:

@@ -25,7 +25,7 @@ BEGAN_PATIENCE = 0.1
 # After a transaction that failed (disk full, database busy): seconds until it is tried again.
 STORE_PATIENCE = 1.0
 # Ends wait so long for company at most, and only while jobs claimed ahead keep every slot busy.
-GATHER_S = 0.005
+GATHER_S = 0.01
 
 
 class Flight:
@@ -47,6 +47,7 @@ class Flight:
         self._journal = journal
         # Ends of adoptable attempts that have been stored: their hands need not keep them any longer.
         self.stored: list[int] = []
+        self._kept_by_hands: list[int] = []
         self._began: dict[int, Running] = {}
         self._progress: dict[int, str] = {}
         self._began_since = 0.0
@@ -98,6 +99,8 @@ class Flight:
             busy.claim, ended, busy.hands.unseen_process, busy.launch
         )
         self._progress.pop(ended.attempt_id, None)
+        if busy.rules.on_worker_death == "adopt":
+            self._kept_by_hands.append(ended.attempt_id)
         if ended.result_note:
             self._journal.say(now, f"job {busy.claim.job_id}: {ended.result_note}")
         if not self._settlements:
@@ -172,6 +175,11 @@ class Flight:
             return True
         return bool(self._began or self._progress) and clock.monotonic() - self._began_since >= BEGAN_PATIENCE
 
+    def gathers_for(self) -> float:
+        """Seconds for which ends are still gathered, whatever is reported meanwhile."""
+        until = self._gather_until()
+        return max(0.0, until - clock.monotonic()) if until else 0.0
+
     def _gather_until(self) -> float:
         """While the hands have enough to do, ends are gathered for a moment: one fsync for all of them."""
         if not self._settlements or self._returned or len(self.slots.busy) < self.slots.size * 2:
@@ -185,11 +193,8 @@ class Flight:
         settled = [one for one in self._settlements if one.claim.attempt_id not in refused]
         self.failed_for_good = self.failed_for_good or any(isinstance(one.decision, Fail) for one in settled)
         self._journal.settled(settled, now)
-        self.stored += [
-            one.claim.attempt_id
-            for one in self._settlements
-            if self._definitions.rules(one.claim).on_worker_death == "adopt"
-        ]
+        self.stored += self._kept_by_hands
+        self._kept_by_hands = []
         self._settlements = []
         self._began = {}
         self._progress = {}

@@ -130,7 +130,10 @@ class Worker:
 
     def step(self, seconds: float) -> None:
         """Sleep until something stirs, take in what ended, write it together with new claims, start those."""
-        stirred = self.wake.wait(seconds, self.duties.watch, self.duties.glance)
+        if (pause := self.flight.gathers_for()) > 0:
+            # Every report would wake us, and none of them would change what we do.
+            clock.sleep(pause)
+        stirred = self.wake.wait(0 if pause > 0 else seconds, self.duties.watch, self.duties.glance)
         rang = self._hush(stirred)
         self.stopping.mind_signals(self.hands)
         for thing in stirred:
