@@ -99,7 +99,7 @@ OPTION = st.one_of(
 COMMAND = st.lists(
     st.sampled_from(["true", "sh", "-c", "--", "", "/usr/bin/ls", "./", "{payload.a}", "\udcff", "é"]), max_size=3
 )
-ARGV = st.builds(
+ANY_ARGV = st.builds(
     lambda before, name, options, command: [
         *chain(*before), "enqueue", *name, *chain(*options), *(["--", *command] if command is not None else [])
     ],
@@ -108,6 +108,37 @@ ARGV = st.builds(
     st.lists(OPTION, max_size=4),
     st.none() | COMMAND,
 )  # fmt: skip
+
+# Of those hardly one in ten takes the hot path; so as many that look like what people write, each option once at most.
+SCALAR = st.booleans() | st.integers(-5, 2**63) | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False)
+FITTING = st.fixed_dictionaries(
+    {"src": SCALAR, "files": st.lists(SCALAR, max_size=3), "deep": st.fixed_dictionaries({"er": SCALAR})},
+    optional={"a": SCALAR, "b": st.none() | SCALAR, "é": JSON},
+) | st.fixed_dictionaries({"a": SCALAR, "b": SCALAR})
+LIKELY_OPTION = st.one_of(
+    st.tuples(st.just("--queue"), st.sampled_from(["slow", "mail", "default"])),
+    st.tuples(st.just("--priority"), st.integers(0, 1001).map(str)),
+    st.tuples(st.just("--unique"), st.text(min_size=1, max_size=5)),
+    st.tuples(st.sampled_from(["-q", "-s"])),
+)
+GIVEN = st.one_of(
+    st.tuples(st.just("--payload"), st.builds(json.dumps, FITTING, ensure_ascii=st.booleans())),
+    st.lists(st.tuples(st.sampled_from("abé"), VALUE).map("=".join), unique_by=lambda word: word[0], max_size=3),
+)
+LIKELY_ARGV = st.one_of(
+    st.builds(
+        lambda name, options, given: ["enqueue", name, *chain(*options), *given],
+        st.sampled_from(["Echo", "Copy", "Once", "Key", "Mail"]),
+        st.lists(LIKELY_OPTION, max_size=2, unique_by=lambda option: option[0]),
+        GIVEN,
+    ),
+    st.builds(
+        lambda options, command: ["enqueue", *chain(*options), "--", *command],
+        st.lists(LIKELY_OPTION, max_size=3, unique_by=lambda option: option[0]),
+        st.sampled_from([["sleep", "1"], ["/bin/é", "{payload.a}"], ["./"]]),
+    ),
+)
+ARGV = st.one_of(ANY_ARGV, LIKELY_ARGV)
 
 
 @pytest.fixture(scope="module")

@@ -166,6 +166,16 @@ def test_a_cache_that_is_cut_short_or_foreign_is_ignored(path: Path, content: by
 
 
 @pytest.mark.usefixtures("later")
+def test_a_whole_cache_of_another_version_is_ignored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache.save(read(path))
+    digit = cache._HEADER[7:8]
+    other = cache._HEADER[:7] + (b"8" if digit == b"9" else b"9") + cache._HEADER[8:]
+    monkeypatch.setattr(cache, "_HEADER", other)
+
+    assert cache.load(str(path)) is None
+
+
+@pytest.mark.usefixtures("later")
 def test_without_kiribi_folder_the_cache_is_in_xdg(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path.parent / ".kiribi").rmdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(path.parent / "xdg"))
