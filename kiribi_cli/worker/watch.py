@@ -17,6 +17,7 @@ GLANCE_S = 0.08
 FIRST_S = 0.004
 # For so long after the last write that is known of: writing ends with an fsync.
 CALM_S = 0.5
+MISSES = 3
 
 
 class Watch:
@@ -27,6 +28,7 @@ class Watch:
         self._file = -1
         self._armed = False
         self._blind = not hasattr(fcntl, "F_NOTIFY")
+        self._missed = 0
         self._pause = GLANCE_S
         self._calm_at = self._stirred_at = 0.0
 
@@ -41,8 +43,10 @@ class Watch:
         self._pause = GLANCE_S if changed else min(self._pause * 2, GLANCE_S)
 
     def noticed(self) -> None:
-        """Somebody else's commit was found: if the kernel should have told, it is not to be trusted here."""
-        if self._is_calm():
+        """Somebody else's commit was found: if again and again the kernel did not tell, it is not to be trusted here."""
+        # Once may be a commit that took longer than CALM_S.
+        self._missed += self._is_calm()
+        if self._missed == MISSES:
             self._armed, self._blind = False, True
 
     def close(self) -> None:
