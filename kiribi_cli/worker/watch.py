@@ -43,7 +43,7 @@ class Watch:
         self._pause = GLANCE_S if changed else min(self._pause * 2, GLANCE_S)
 
     def noticed(self) -> None:
-        """Somebody else's commit was found: if again and again the kernel did not tell, it is not to be trusted here."""
+        """Somebody else's commit was found: where the kernel fails to tell, it is not to be trusted."""
         # Once may be a commit that took longer than CALM_S.
         self._missed += self._is_calm()
         if self._missed == MISSES:
