@@ -227,7 +227,7 @@ def member(text: str, value: "dict[str, Any]", key: str) -> str:
     """
     quoted = f'"{key}"'
     # As it mostly is: the last member, its key spelled without escapes, and no such word elsewhere.
-    if next(reversed(value)) == key and text.count(quoted) == 1 and "\\u" not in text:
+    if next(reversed(value)) == key and key.isidentifier() and text.count(quoted) == 1 and "\\u" not in text:
         start = _skip(text, _skip(text, text.index(quoted) + len(quoted)) + 1)
         return text[start : text.rindex("}")].rstrip(_SPACE)
     return next(text[start:end] for name, start, end in _members(text) if name == key)

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiribi_cli.core import payload
@@ -113,6 +113,7 @@ def test_a_deep_error_in_an_interpreter_without_json_is_an_error_all_the_same() 
 WORD = st.sampled_from(["payload", "pay", '"payload"', 'payload": ', "é", ""])
 
 
+@settings(max_examples=300)
 @given(
     value=st.dictionaries(WORD, st.recursive(WORD, lambda inner: st.dictionaries(WORD, inner)), min_size=1),
     layout=LAYOUTS,
