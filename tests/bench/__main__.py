@@ -68,7 +68,7 @@ PARTS: dict[str, Part] = {
     "sql": lambda place, size, _: waking.by_sql(place, size.wakes),
     "idle": lambda place, size, peers: waking.idle(place, size.idle, peers),
     "backlog": lambda place, size, peers: bulk.backlog(place, size.few, size.many, 3 * size.rounds, peers),
-    "history": lambda place, size, _: history.measure(place, size.history, 5 * size.rounds),
+    "history": lambda place, size, _: history.measure(place, size.history, max(1, size.enqueues // 2)),
 }
 
 

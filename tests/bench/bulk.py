@@ -42,8 +42,7 @@ def rows(place: Place, count: int, rounds: int, peers: Sequence[Guest], of_peers
         ),
         *(
             Figure(
-                peer.name, "/s", tuple(rates[peer.name]), plain, "kiribi", "less than kiribi",
-                statistics.median(rates[peer.name]) < plain, who="peer", note=peer.note,
+                peer.name, "/s", tuple(rates[peer.name]), plain, "kiribi", who="peer", note=peer.note,
             )
             for peer in peers
             if rates[peer.name]

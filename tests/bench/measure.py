@@ -9,8 +9,8 @@ import sqlite3
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,10 +185,17 @@ def ran_once(folder: Path, count: int) -> list[tuple[int, int]]:
 
 
 def timed(argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
-    """Milliseconds of a whole process."""
-    begun = time.perf_counter()
-    subprocess.run(argv, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return (time.perf_counter() - begun) * 1000
+    """Milliseconds of a whole process. Raises OSError with its last line if it fails."""
+    # A file and no pipe: what some leave running in the background would hold a pipe open.
+    with (folder / "errors").open("w+b") as errors:
+        begun = time.perf_counter()
+        done = subprocess.run(argv, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=errors, timeout=300)
+        took = (time.perf_counter() - begun) * 1000
+        if done.returncode:
+            errors.seek(0)
+            lines = errors.read().decode("utf-8", "replace").splitlines() or [""]
+            raise OSError(f"{argv[0]}: exit {done.returncode}: {lines[-1]}")
+    return took
 
 
 def cpu_of_children() -> float:
@@ -211,18 +218,23 @@ def numbered(path: Path, count: int) -> Path:
 def family(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [one for child in map(int, task.read_text().split()) for one in family(child)]
+    for children in _read_all(pid, "task/*/children"):
+        found += [one for child in map(int, children.split()) for one in family(child)]
     return found
 
 
 def cpu_ms(pids: Iterable[int]) -> float:
     # The scheduler's own count: clock ticks of 10 ms are too coarse for this.
-    return sum(
-        int(path.read_text().split()[0]) / 1e6 for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
-    )
+    return sum(int(text.split()[0]) / 1e6 for pid in pids for text in _read_all(pid, "task/*/schedstat"))
 
 
 def rss_mb(pids: Iterable[int]) -> float:
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
-    return sum(int(text.split("VmRSS:")[1].split()[0]) for text in texts if "VmRSS:" in text) / 1024
+    texts = [text for pid in pids for text in _read_all(pid, "status") if "VmRSS:" in text]
+    return sum(int(text.split("VmRSS:")[1].split()[0]) for text in texts) / 1024
+
+
+def _read_all(pid: int, pattern: str) -> Iterator[str]:
+    """What the kernel says of a process; nothing, if it has ended meanwhile."""
+    for path in Path(f"/proc/{pid}").glob(pattern):
+        with suppress(OSError):
+            yield path.read_text()

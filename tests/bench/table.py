@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -70,18 +70,60 @@ def number(value: float) -> str:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """A table for each part, for the README."""
+    """One row for each figure of kiribi, with its floor and the others beside it, for the README."""
     lines = [_described(found["machine"]), ""]
+    lines += ["| | kiribi | least without it | goal | others |", "|---|---|---|---|---|"]
     for part, group in groupby(found["figures"], key=lambda row: row["part"]):
-        lines += [f"| {part} | median | ratio | goal | |", "|---|---|---|---|---|"]
-        for row in group:
-            what, _, _, ratio, goal, verdict = _cells(row)
-            shown = f"**{what}**" if row["who"] == "kiribi" else what
-            lines.append(f"| {shown} | {_value(row)} | {ratio} | {goal} | {verdict.lower()} |")
-        lines.append("")
-    lines += [f"- {name}: {note}" for name, note in found["peers"].items()]
+        rows = list(group)
+        lines += _history(rows) if part == "history" else _compared(rows, found["peers"])
+    lines += ["", *(f"- {name}: {note}" for name, note in found["peers"].items())]
     lines += [f"- not measured: {name}: {why}" for name, why in found["peers_absent"].items()]
     return "\n".join(lines).strip()
+
+
+def _compared(rows: Sequence[Row], names: Iterable[str]) -> Iterator[str]:
+    peers = [row for row in rows if row["who"] == "peer"]
+    for row in rows:
+        if row["who"] != "kiribi":
+            continue
+        beside = [peer for peer in peers if _is_like(peer, row)]
+        # Each is told once, beside the first that it can be held against.
+        peers = [peer for peer in peers if peer not in beside]
+        others = ", ".join(
+            f"{_name(peer, names)} {_short(peer)}" for peer in sorted(beside, key=lambda peer: peer["median"])
+        )
+        floor = "" if row["floor"] is None else f"{row['floor_what']} {number(row['floor'])}: {row['ratio']:.2f} x"
+        verdict = {True: ": met", False: ": missed", None: ""}[row["met"]]
+        yield f"| {row['what']} | {_value(row)} | {floor} | {row['goal']}{verdict} | {others} |"
+
+
+def _is_like(peer: Row, row: Row) -> bool:
+    at_once = row["what"].partition(" at once")[0].rpartition(" ")[2] if " at once" in row["what"] else ""
+    return peer["unit"] == row["unit"] and (
+        not at_once or f" {at_once} at once" in peer["what"] or "1 at once" in peer["what"]
+    )
+
+
+def _name(peer: Row, names: Iterable[str]) -> str:
+    return max((name for name in names if name in peer["what"]), key=len, default=str(peer["what"]))
+
+
+def _short(peer: Row) -> str:
+    return number(peer["median"]) + (f" (p99 {number(peer['more']['p99'])})" if "p99" in peer["more"] else "")
+
+
+def _history(rows: Sequence[Row]) -> Iterator[str]:
+    """All commands in one row: which of them grew most."""
+    told = [row for row in rows if row["ratio"] is not None]
+    if not told:
+        return
+    worst = max(told, key=lambda row: float(row["ratio"]))
+    met = sum(row["met"] is True for row in told)
+    what, _, many = worst["what"].rpartition(", ")
+    yield (
+        f"| {len(told)} commands on {many}, CPU {worst['floor_what']} beside it | worst: `{what}` {worst['ratio']:.2f} x | |"
+        f" {worst['goal']}: {met} of {len(told)} met | |"
+    )
 
 
 def _described(found: Mapping[str, str]) -> str:

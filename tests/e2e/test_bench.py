@@ -49,7 +49,7 @@ def test_every_part_runs_and_every_job_of_it_ran_once(tmp_path):
     assert (found["troubles"], list(dict.fromkeys(row["part"] for row in found["figures"]))) == ([], PARTS)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
     shown = bench("--table", tmp_path / "run.json").stdout
-    assert all(row["what"] in shown for row in found["figures"])
+    assert all(row["what"] in shown for row in found["figures"] if row["who"] == "kiribi" and row["part"] != "history")
 
 
 def test_a_job_that_ran_twice_is_noticed(tmp_path):

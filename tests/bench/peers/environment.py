@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -18,9 +18,7 @@ class Environment:
         self.folder = folder
         self.missing: dict[str, str] = {}
         self.variables = {
-            "PATH": os.pathsep.join(
-                [str(folder / "venv/bin"), str(folder / "debs/usr/bin"), *self._postgres(), os.environ["PATH"]]
-            ),
+            "PATH": os.pathsep.join([str(folder / "debs/usr/bin"), *self._postgres(), os.environ["PATH"]]),
             "LD_LIBRARY_PATH": str(folder / "debs/usr/lib/x86_64-linux-gnu"),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
@@ -34,28 +32,27 @@ class Environment:
     def which(self, program: str) -> str | None:
         return shutil.which(program, path=self.variables["PATH"])
 
-    @property
-    def python(self) -> str:
-        return str(self.folder / "venv/bin/python")
+    def bin(self, packages: Sequence[str]) -> Path:
+        """Where the Python and the programs of one peer are. Each has its own: some import whatever they can find."""
+        return self.folder / "-".join(package.partition("[")[0] for package in packages) / "bin"
 
-    def install(self, pip: Iterable[str], debian: dict[str, str], npm: Iterable[str]) -> None:
-        """`debian` maps programs to packages. Fills `missing`: package -> why it is not there."""
+    def install(self, pip: Iterable[Sequence[str]], debian: dict[str, str], npm: Iterable[str]) -> None:
+        """`pip` has the packages of each peer, `debian` maps programs to packages. Fills `missing`: package -> why not."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._pip(list(pip))
+        for packages in pip:
+            self._pip(packages)
         self._debian({program: package for program, package in debian.items() if not self.which(program)})
         self._npm(list(npm))
 
-    def _pip(self, packages: list[str]) -> None:
-        if not packages:
+    def _pip(self, packages: Sequence[str]) -> None:
+        place = self.bin(packages)
+        if (place / "python").exists():
             return
-        if not Path(self.python).exists():
-            self._did([sys.executable, "-m", "venv", str(self.folder / "venv")])
-        command = [self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        if not self._did([*command, *packages]):
-            return
-        for package in packages:
-            if why := self._did([*command, package]):
-                self.missing[package] = why
+        why = self._did([sys.executable, "-m", "venv", str(place.parent)])
+        install = [str(place / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        if why := why or self._did([*install, *packages]):
+            self.missing |= dict.fromkeys(packages, why)
+            shutil.rmtree(place.parent, ignore_errors=True)
 
     def _debian(self, wanted: dict[str, str]) -> None:
         """Fetch packages and unpack them into the folder: no daemon is started, and nothing is installed for good."""

@@ -38,6 +38,7 @@ SCRIPTED = [
         ("huey",),
         _HUEY,
         settings={"HUEY_FSYNC": "0"},
+        pace=5,
     ),
     Kind(
         "litequeue",
@@ -61,7 +62,7 @@ SCRIPTED = [
         f"{_REDIS}; prefork, early acknowledgement, its defaults",
         "celery_jobs.py",
         frozenset({"enqueue", "loop", "drain", "callables", "latency"}),
-        ("celery", "redis"),
+        ("celery[redis]",),
         _one_program("celery", "-A", "jobs", "worker", "-c", "{slots}", "--loglevel", "ERROR"),
         server="redis",
     ),
@@ -70,7 +71,7 @@ SCRIPTED = [
         f"{_REDIS}",
         "dramatiq_jobs.py",
         frozenset({"enqueue"}),
-        ("dramatiq", "redis"),
+        ("dramatiq[redis]",),
         _one_program("dramatiq", "jobs", "-p", "{slots}", "-t", "1"),
         server="redis",
     ),
@@ -91,6 +92,7 @@ SCRIPTED = [
         ("pgqueuer", "psycopg[binary]"),
         _each("python", "-c", "import jobs; jobs.work()"),
         server="postgres",
+        pace=20,
     ),
     Kind(
         "taskiq",
@@ -108,6 +110,7 @@ SCRIPTED = [
         frozenset({"enqueue", "callables", "bulk"}),
         ("plainjob", "better-sqlite3"),
         _each("node", "jobs.mjs", "work"),
+        pace=5,
     ),
     Kind(
         "bullmq (node)",

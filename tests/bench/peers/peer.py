@@ -92,6 +92,8 @@ class Kind:
     workers: Callable[[int], Sequence[Sequence[str]]]
     server: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    # How many times more calls than others it needs to be busy for a while.
+    pace: int = 1
 
 
 class Scripted:
@@ -103,9 +105,12 @@ class Scripted:
     def __init__(self, kind: Kind, environment: Environment, variables: Mapping[str, str], folder: Path) -> None:
         self.name, self.note, self.parts, self.folder = kind.name, kind.note, kind.parts, folder
         self.kind = kind
-        self.variables = {**environment.variables, **variables, **kind.settings, "PYTHONPATH": str(folder)}
+        own = environment.bin(kind.packages)
+        path = os.pathsep.join([str(own), environment.variables["PATH"]])
+        said = {"PATH": path, "PYTHONPATH": str(folder)}
+        self.variables = {**environment.variables, **variables, **kind.settings, **said}
         self.node = kind.script.endswith(".mjs")
-        self.python = environment.python
+        self.python = str(own / "python")
         folder.mkdir()
         shutil.copy(SCRIPTS / kind.script, folder / f"jobs{Path(kind.script).suffix}")
         (folder / "marks.py").write_text(MARKS)
@@ -136,7 +141,7 @@ class Scripted:
         return self._work_off("run_true", count, slots)
 
     def calls(self, count: int) -> float:
-        return self._work_off("mark", count, 2)
+        return self._work_off("mark", count * self.kind.pace, 2)
 
     def _work_off(self, task: str, count: int, slots: int) -> float:
         self.clear()

@@ -41,7 +41,7 @@ def ready(wanted: Iterable[str], environment: Environment, folder: Path) -> Iter
     for server in needed:
         debian |= SERVERS[server]
     environment.install(
-        {package for kind in kinds if kind.script.endswith(".py") for package in kind.packages},
+        {kind.packages for kind in kinds if kind.script.endswith(".py")},
         debian,
         {package for kind in kinds if kind.script.endswith(".mjs") for package in kind.packages},
     )
