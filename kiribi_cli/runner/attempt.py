@@ -224,11 +224,8 @@ class Attempt:
             remove(self.path("payload"))
         if self.has_packet:
             remove(self.path("packet"))
-        if not self.base.python or self.folder_is_own:
-            # Those of callables are looked for now and then: two calls of the system for each cost more than it does.
-            remove(self.path("progress"))
-            remove(self.path("result"))
         if self.folder_is_own:
+            remove(self.path("progress"))
             try:
                 os.rmdir(self.folder)  # noqa: PTH106  (pathlib costs the hands memory)
             except OSError:
@@ -242,7 +239,7 @@ class Attempt:
         if self.base.result == "stdout" and self.captured is not None:
             data, size = bytes(self.captured), self.result_bytes
         elif self.base.result == "file":
-            data, size = _regular_file(self.path("result"), most)
+            data, size = _regular_file(self.path("result"), most, and_remove=True)
         else:
             return None, None
         if size > most:
@@ -302,12 +299,18 @@ def _unnamed_file() -> int:
         return os.dup(file.fileno())
 
 
-def _regular_file(path: str, most: int, *, from_end: bool = False) -> tuple[bytes, int]:
+def _regular_file(path: str, most: int, *, from_end: bool = False, and_remove: bool = False) -> tuple[bytes, int]:
     """Read at most `most` bytes, and the size. Only of a regular file: a job could put a pipe or a link there."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return b"", 0
+    except OSError:
+        if and_remove:
+            remove(path)
+        return b"", 0
+    if and_remove:
+        remove(path)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or (status.st_size > most and not from_end):

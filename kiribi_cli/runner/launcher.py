@@ -34,6 +34,7 @@ _TELL_AFTER = 0.02
 _NOBODY: tuple[None, None] = (None, None)
 _RETRY = 0.1
 _TIDY = 1.0
+_LISTEN_AFTER = 0.004
 _TRIES = 30
 
 
@@ -59,8 +60,8 @@ class Launcher:
         self.null_payload = _null_payload(run)
         self.tee = Tee(self) if tee else None
         self.pool: Any = None
-        # Callables that have ended, and may have left a file.
-        self.called: set[int] = set()
+        # What has ended, and may have left a file.
+        self.gone: set[int] = set()
         self.ending = Ending(self)
         self.oom = process.oom_kills()
         self.oom_at = monotonic()
@@ -93,8 +94,8 @@ class Launcher:
         self.epoll.unregister(fd)
 
     def forget(self, fd: int) -> None:
-        """Watch it no more, and close it."""
-        del self.readers[fd]
+        """Watch it no more, if anybody did, and close it."""
+        self.readers.pop(fd, None)
         os.close(fd)
 
     # What the brain says
@@ -246,8 +247,17 @@ class Launcher:
         for fd, stream in ((out, b"out"), (err, b"err")):
             os.set_blocking(fd, False)
             attempt.pipes[fd] = stream
-            self.watch(fd, self.read, attempt)
         self.began(attempt, pid, at_ms, began)
+        if self.tee is not None:
+            self._listen(attempt)
+        else:
+            attempt.alarms.append(self.alarms.set(began + _LISTEN_AFTER, self._listen, attempt))
+
+    def _listen(self, attempt: Attempt) -> None:
+        """Read what it prints as it comes. Until then it has the room of a pipe, and most commands end before."""
+        for fd in attempt.pipes:
+            if fd not in self.readers:
+                self.watch(fd, self.read, attempt)
 
     def began(self, attempt: Attempt, pid: int, at_ms: int, began: float) -> None:
         """Note that an attempt runs; its time counts from here."""
@@ -352,6 +362,7 @@ class Launcher:
                 if not self.read(fd, attempt):
                     break
         if attempt.pipes:
+            self._listen(attempt)
             attempt.alarms.append(self.alarms.set(monotonic() + _GRACE, self.ending.first_process_ended, attempt))
         elif not attempt.ended:
             self.ending.first_process_ended(attempt)
@@ -407,17 +418,20 @@ class Launcher:
         attempt.alarms.clear()
         self.attempts.pop(attempt.id, None)
         self.lose_slot(attempt)
-        if attempt.base.python:
-            if not self.called:
-                self.alarms.set(monotonic() + _TIDY, self.tidy)
-            self.called.add(attempt.id)
+        if not self.gone:
+            self.alarms.set(monotonic() + _TIDY, self.tidy)
+        self.gone.add(attempt.id)
 
     def tidy(self) -> None:
-        """Remove what progress files callables left that have ended since the last time."""
-        called, self.called = self.called, set()
-        for name in os.listdir(self.run):  # noqa: PTH208  (pathlib costs the hands memory)
+        """Remove what progress files attempts left that have ended since the last time: hardly any has one."""
+        gone, self.gone = self.gone, set()
+        try:
+            names = os.listdir(self.run)  # noqa: PTH208  (pathlib costs the hands memory)
+        except OSError:
+            names = []  # too few descriptors, or no folder any more: a small file that stays does no harm
+        for name in names:
             number, _, kind = name.partition(".")
-            if kind == "progress" and number.isdigit() and int(number) in called:
+            if kind == "progress" and number.isdigit() and int(number) in gone:
                 remove(f"{self.run}/{name}")
 
     def take_slot(self, attempt: Attempt) -> None:
