@@ -86,6 +86,8 @@ def settle(  # noqa: C901, PLR0912  (one case per outcome is the point)
     Fail(reason='final_code')
     """
     match outcome:
+        case Exited() if completes(outcome, rules):
+            return Complete()
         case Exited(code):
             if code == rules.snooze_code and job.snoozes < rules.max_snoozes:
                 return _snooze(job, now, dice, None)
@@ -114,6 +116,15 @@ def settle(  # noqa: C901, PLR0912  (one case per outcome is the point)
             return Cancel(by)
         case _:
             assert_never(outcome)
+
+
+def completes(outcome: Outcome, rules: Definition) -> bool:
+    """Tell whether the work is done, whatever the job has behind it: nothing else needs to be known of most attempts.
+
+    >>> completes(Exited(0), Definition("Import", "command", command=("./import",)))
+    True
+    """
+    return isinstance(outcome, Exited) and outcome.code in rules.success_codes and outcome.code != rules.snooze_code
 
 
 def _by_code(code: int, job: Standing, rules: Definition, now: int, dice: float) -> Decision:

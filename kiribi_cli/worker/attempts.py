@@ -23,9 +23,11 @@ from kiribi_cli.core.outcome import (
 from kiribi_cli.core.problem import problem, signal_name
 from kiribi_cli.core.records import replace
 from kiribi_cli.core.result import result_text
-from kiribi_cli.core.settle import Complete, Decision, Snooze, settle
+from kiribi_cli.core.settle import Complete, Decision, Snooze, completes, settle
 from kiribi_cli.runner.launch import Launch, Started, Work
 from kiribi_cli.store.base import Claim, Running, Settlement
+
+COMPLETE = Complete()
 
 
 def work_of(claim: Claim, options: Options, timezone: str) -> Work:
@@ -85,7 +87,11 @@ def settlement(
     began: Running | None = None,
 ) -> Settlement:
     """Decide what becomes of the job and say it in the words of the store."""
-    decision = settle(claim.standing(options.backoff), ended.outcome, rules, now=now, dice=dice)
+    decision: Decision = (
+        COMPLETE
+        if completes(ended.outcome, rules)
+        else settle(claim.standing(options.backoff), ended.outcome, rules, now=now, dice=dice)
+    )
     completed = isinstance(decision, Complete)
     exit_code, signal = (0, None) if ended.outcome is SUCCESS else _code_and_signal(ended.outcome)
     word = "completed" if completed else outcome_word(ended.outcome, decision)

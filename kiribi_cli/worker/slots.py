@@ -13,7 +13,7 @@ from kiribi_cli.store.base import Claim
 # than this many milliseconds' worth of work, or this many jobs.
 SHORT_MS = 20
 AHEAD_MS = 25
-AHEAD_MAX = 1024
+AHEAD_MAX = 4096
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Slots:
         capped = self.queues is not None and any(slots is not None for slots in self.queues.values())
         if capped or self._usual_ms >= SHORT_MS:
             return 0
-        return min(AHEAD_MAX, round(self.size * AHEAD_MS / max(self._usual_ms, 0.05)))
+        return min(AHEAD_MAX, round(self.size * AHEAD_MS / max(self._usual_ms, 0.01)))
 
     def free(self) -> int:
         """How many more attempts can be claimed now."""
