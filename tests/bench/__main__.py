@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ PARTS: dict[str, Part] = {
     "enqueue": lambda place, size, peers: enqueue.one(place, size.enqueues, peers),
     "loop": lambda place, size, peers: enqueue.loop(place, size.loop, size.rounds, peers),
     "crowd": lambda place, size, _: enqueue.crowd(place, 50 if size.crowd > 1 else 3, size.crowd),
-    "bulk": lambda place, size, peers: bulk.rows(place, size.rows, size.rounds, peers, 20 * size.of_peers),
+    "bulk": lambda place, size, peers: bulk.rows(place, size.rows, size.rounds, peers, 4 * size.of_peers),
     "drain": lambda place, size, peers: [
         figure
         for slots in (2, 4)
@@ -89,8 +90,11 @@ def main() -> int:
             sys.stderr.write("Hint: this folder is in memory, where fsync costs nothing; --folder chooses another\n")
         with _company(wanted.peers, wanted.environment, folder) as company:
             for part in wanted.only or PARTS:
-                sys.stderr.write(f"{part} ...\n")
+                sys.stderr.write(f"{part} ... ")
+                sys.stderr.flush()
+                begun = time.monotonic()
                 figures += _measured(part, folder, size, company, troubles)
+                sys.stderr.write(f"{time.monotonic() - begun:.0f} s\n")
         found = table.document(figures, folder, company, troubles)
     sys.stdout.write(table.text(found) + "\n")
     if wanted.json:

@@ -47,6 +47,7 @@ SCRIPTED = [
         frozenset({"enqueue", "loop", "drain", "bulk"}),
         ("litequeue",),
         _each("python", "-c", "import jobs; jobs.work('run_true')"),
+        pace=20,
     ),
     Kind(
         "RQ",

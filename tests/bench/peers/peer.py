@@ -92,7 +92,7 @@ class Kind:
     workers: Callable[[int], Sequence[Sequence[str]]]
     server: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-    # How many times more calls than others it needs to be busy for a while.
+    # How many times more rows or calls than others it needs to be busy for a while.
     pace: int = 1
 
 
@@ -131,6 +131,7 @@ class Scripted:
         (self.folder / "ran").unlink(missing_ok=True)
 
     def bulk(self, count: int) -> float:
+        count *= self.kind.pace
         self.clear()
         seconds = float(self._say("fill", "mark", count))
         if (found := self.waiting()) != count:
@@ -178,7 +179,10 @@ class Scripted:
             pids = [pid for process in processes for pid in family(process.pid)]
             before, begun = cpu_ms(pids), time.perf_counter()
             time.sleep(seconds)
-            return (cpu_ms(pids) - before) / (time.perf_counter() - begun), rss_mb(pids), len(pids)
+            share = (cpu_ms(pids) - before) / (time.perf_counter() - begun)
+            if sorted(pids) != sorted(pid for process in processes for pid in family(process.pid)):
+                raise OSError("its processes did not stay the same while nothing was to do")
+            return share, rss_mb(pids), len(pids)
 
     def _call(self, function: str, *arguments: object) -> list[str]:
         if self.node:

@@ -6,7 +6,8 @@ import marks
 from redis import Redis
 from taskiq_redis import ListQueueBroker
 
-broker = ListQueueBroker(os.environ["REDIS_URL"])
+# With the five seconds that are the default of redis-py 8, an idle worker ends and is started again.
+broker = ListQueueBroker(os.environ["REDIS_URL"], socket_timeout=None)
 
 
 @broker.task(task_name="mark")
