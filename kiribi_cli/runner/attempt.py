@@ -78,6 +78,7 @@ class Attempt:
         "ended",
         "env",
         "folder",
+        "folder_is_own",
         "groups",
         "has_packet",
         "has_slot",
@@ -118,6 +119,8 @@ class Attempt:
         self.folder = run
         self.opened: Log | None = None
         self.has_packet = False
+        # It has a folder to itself, because it runs as somebody else.
+        self.folder_is_own = False
         self.pid = 0
         self.ticks = 0
         self.at_ms = 0
@@ -213,11 +216,6 @@ class Attempt:
         in_memory = self.base.python and self.payload is not None
         return not in_memory and (self.payload is not None or self.folder_is_own)
 
-    @property
-    def folder_is_own(self) -> bool:
-        """Tell whether it has a folder to itself, because it runs as somebody else."""
-        return self.folder.endswith(f"-{self.id}.d")
-
     def clean_up(self) -> None:
         """Remove its files."""
         if self._has_payload_file():
@@ -265,6 +263,7 @@ class Attempt:
     def _own_folder(self) -> None:
         """Make a folder that another user can reach: ours are closed to everybody else."""
         setting = self.base.setting
+        self.folder_is_own = True
         self.folder = f"/tmp/kiribi-{os.getpid()}-{self.id}.d"  # noqa: S108  (mkdir fails if somebody was there first)
         os.mkdir(self.folder, 0o700)  # noqa: PTH102  (as above)
         os.chown(self.folder, setting.uid or 0, setting.gid or 0)
@@ -301,10 +300,11 @@ def _unnamed_file() -> int:
 
 def _regular_file(path: str, most: int, *, from_end: bool = False, and_remove: bool = False) -> tuple[bytes, int]:
     """Read at most `most` bytes, and the size. Only of a regular file: a job could put a pipe or a link there."""
+    if not os.access(path, os.F_OK, follow_symlinks=False):
+        # Usually there is none; an exception would cost more than the question.
+        return b"", 0
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b"", 0
     except OSError:
         if and_remove:
             remove(path)

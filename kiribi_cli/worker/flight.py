@@ -24,8 +24,10 @@ from kiribi_cli.worker.slots import Busy, Slots
 BEGAN_PATIENCE = 0.1
 # After a transaction that failed (disk full, database busy): seconds until it is tried again.
 STORE_PATIENCE = 1.0
-# Ends wait so long for company at most, and only while jobs claimed ahead keep every slot busy.
+# Ends wait so long for company at most, only while jobs claimed ahead keep every slot busy, and until they are enough
+# for what a transaction costs besides them not to matter.
 GATHER_S = 0.01
+GATHER_ENOUGH = 200
 
 
 class Flight:
@@ -182,7 +184,9 @@ class Flight:
 
     def _gather_until(self) -> float:
         """While the hands have enough to do, ends are gathered for a moment: one fsync for all of them."""
-        if not self._settlements or self._returned or len(self.slots.busy) < self.slots.size * 2:
+        if not 0 < len(self._settlements) < GATHER_ENOUGH or self._returned:
+            return 0.0
+        if len(self.slots.busy) < self.slots.size * 2:
             return 0.0
         return self._settled_since + GATHER_S
 
