@@ -131,3 +131,11 @@ WHERE id = its AND length(form) <= 255;
 -- What waits for a time. The status is in it for counting: without it each row is looked up.
 DROP INDEX jobs_due;
 CREATE INDEX jobs_due ON jobs (run_at, status) WHERE status IN ('scheduled', 'retrying');
+
+-- Every index of SQLite ends with the id: named once more, it stood there twice.
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (queue, lane, priority DESC, run_at) WHERE status = 'pending';
+DROP INDEX jobs_by_name;
+CREATE INDEX jobs_by_name ON jobs (job);
+DROP INDEX jobs_ended;
+CREATE INDEX jobs_ended ON jobs (status) WHERE finished_at IS NOT NULL;

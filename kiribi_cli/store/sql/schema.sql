@@ -70,8 +70,9 @@ CREATE TABLE jobs (
   CHECK (unique_hold IS NULL OR unique_hold = unique_hash)
 ) STRICT;
 
+-- Each index ends with the id, as every index of SQLite does.
 -- What can be claimed, in claiming order within each (queue, lane).
-CREATE INDEX jobs_ready ON jobs (queue, lane, priority DESC, run_at, id) WHERE status = 'pending';
+CREATE INDEX jobs_ready ON jobs (queue, lane, priority DESC, run_at) WHERE status = 'pending';
 -- What waits for a time. The status is in it for counting: without it each row is looked up.
 CREATE INDEX jobs_due ON jobs (run_at, status) WHERE status IN ('scheduled', 'retrying');
 CREATE INDEX jobs_running ON jobs (worker_id) WHERE status = 'running';
@@ -80,9 +81,9 @@ CREATE INDEX jobs_expiring ON jobs (expires_at)
   WHERE expires_at IS NOT NULL AND first_started_at IS NULL AND finished_at IS NULL;
 CREATE UNIQUE INDEX jobs_unique ON jobs (unique_hold) WHERE unique_hold IS NOT NULL;
 -- `ls --job`, `@last:NAME`, keep_last.
-CREATE INDEX jobs_by_name ON jobs (job, id);
+CREATE INDEX jobs_by_name ON jobs (job);
 -- `ls --status failed` over any length of history.
-CREATE INDEX jobs_ended ON jobs (status, id) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (status) WHERE finished_at IS NOT NULL;
 
 -- event_seq: where its events stand if they share a row with those of others (events.type job.ran), else NULL.
 CREATE TABLE attempts (
