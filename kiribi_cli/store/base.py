@@ -308,7 +308,7 @@ class Swept:
     """One small batch: counts by status, ids of attempts whose logs can go, and whether there is more."""
 
     jobs: Mapping[str, int]
-    attempt_ids: tuple[int, ...]
+    attempt_ids: Sequence[int]
     events: int
     more: bool
 

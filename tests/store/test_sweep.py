@@ -1,8 +1,11 @@
 """What goes and what stays."""
 
+import pytest
+
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import Status
 from kiribi_cli.core.settle import Complete, Fail
+from kiribi_cli.store import sweep
 from kiribi_cli.store.base import Filter, Keep
 from tests.store.hand import Hand, job
 
@@ -27,8 +30,8 @@ def sweep_all(store, wanted, now, **options):
     raise AssertionError("never ends")
 
 
-def end(store, hand: Hand, decision, now, count=1, name="Import"):
-    store.insert([job(name, created_at=now, run_at=now) for _ in range(count)], now=now)
+def end(store, hand: Hand, decision, now, count=1, name="Import", **values):
+    store.insert([job(name, created_at=now, run_at=now, **values) for _ in range(count)], now=now)
     for claim in hand.claim(now=now, slots=count):
         hand.end(claim, decision, now=now)
 
@@ -72,6 +75,40 @@ def test_each_name_by_its_own_rule_and_for_ever_means_for_ever(store, hand: Hand
 
     sweep_all(store, keep(by_name=own), now=900 * DAY)
     assert left(store) == [2]
+
+
+def test_what_one_name_keeps_is_not_in_the_way_of_the_others(store, hand: Hand):
+    """Each sweep would read it again."""
+    end(store, hand, Complete(), now=DAY, count=30, name="Mailer")
+    end(store, hand, Complete(), now=DAY, count=5, name="Import")
+    end(store, hand, Fail("attempts_used"), now=DAY, count=2, name="Import")
+    wanted = keep(by_name={"Mailer": Retention(completed_ms=None, keep_last=0)})
+    read = []
+    store._db.connection.set_trace_callback(read.append)
+
+    assert sweep_all(store, wanted, now=20 * DAY)[0] == {"completed": 5}
+    assert left(store) == [*range(1, 31), 36, 37]
+    store._db.connection.set_trace_callback(None)
+    assert not any("status = 'completed'" in sql and "LIMIT" in sql for sql in read)
+
+
+@pytest.mark.parametrize("at_most", [1000, 1])
+def test_names_kept_shorter_longer_and_for_ever_go_by_their_own_age(store, hand: Hand, monkeypatch, at_most):
+    """By name, and with too many names by status."""
+    monkeypatch.setattr(sweep, "NAMES", at_most)
+    for day in (1, 5, 10):
+        for name in ("Import", "Mailer", ""):
+            end(store, hand, Complete(), now=day * DAY, name=name or "x", adhoc=int(not name))
+            end(store, hand, Fail("attempts_used"), now=day * DAY, name=name or "x", adhoc=int(not name))
+    short = Retention(completed_ms=2 * DAY, failed_ms=4 * DAY, keep_last=0)
+    long = Retention(completed_ms=None, failed_ms=90 * DAY, keep_last=0)
+    wanted = keep(by_name={"Import": short, "Mailer": long})
+    doomed = store.sweepable(wanted, now=12 * DAY + 1).jobs
+
+    assert sweep_all(store, wanted, now=12 * DAY + 1)[0] == doomed == {"completed": 5, "failed": 2}
+    assert left(store) == [3, 4, 6, 9, 10, 12, 14, 15, 16, 17, 18]
+    assert sweep_all(store, wanted, now=12 * DAY + 1, statuses=(Status.FAILED,))[0] == {}
+    assert sweep_all(store, wanted, now=95 * DAY, statuses=(Status.FAILED,), names=("Mailer",))[0] == {"failed": 2}
 
 
 def test_a_unique_period_that_lasts_keeps_its_job(store, hand: Hand):

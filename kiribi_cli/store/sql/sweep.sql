@@ -1,12 +1,15 @@
 -- Old history goes, in small batches.
 
--- name: candidates
+-- name: of_status
 -- Oldest first along jobs_ended; what is kept is passed by, and the next batch begins behind it.
-SELECT id, job, finished_at, unique_hold IS NOT NULL AND CAST(unique_until AS INTEGER) > :now
+SELECT id, job, status, finished_at, unique_hold IS NOT NULL AND CAST(unique_until AS INTEGER) > :now
 FROM jobs
-WHERE status = :status AND finished_at IS NOT NULL AND id > :after AND id < :bound
-  AND (:names IS NULL OR job IN (SELECT value FROM json_each(:names)))
-ORDER BY id LIMIT :page;
+WHERE status = :lead AND finished_at IS NOT NULL AND id > :after AND id < :bound ORDER BY id LIMIT :page;
+
+-- name: of_name
+SELECT id, job, status, finished_at, unique_hold IS NOT NULL AND CAST(unique_until AS INTEGER) > :now
+FROM jobs
+WHERE job = :lead AND finished_at IS NOT NULL AND id > :after AND id < :bound ORDER BY id LIMIT :page;
 
 -- name: nth_newest
 SELECT id FROM jobs WHERE job = :job AND finished_at IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET :skip;
