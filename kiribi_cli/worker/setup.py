@@ -1,5 +1,6 @@
 """From what a person wishes for and what jobs.toml says to a worker that can run: who it is, where things are."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -81,6 +82,9 @@ class Enlisted:
         liveness = Liveness(self.setup.run_dir, who.name, who.pid, who.process)
         signals = Signals()
         signals.install()
+        # What is there now stays as long as we do, and most of what comes goes within a turn without any help.
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 100)
         try:
             return Worker(self.store, self.definitions, self.place, self.setup, self.journal, signals).run()
         finally:
