@@ -151,8 +151,8 @@ def test_recover_settles_what_a_dead_worker_held_and_ends_its_processes(kiribi, 
     kiribi.define(JOBS)
     job = kiribi.ok("enqueue", "Slow")
     with kiribi.worker() as worker:
-        eventually(lambda: kiribi.status(job) == "running")
-        [attempt] = kiribi.json("show", job)["attempt_list"]
+        # It is running when it is claimed; the row of the attempt comes when it begins.
+        [attempt] = eventually(lambda: kiribi.json("show", job)["attempt_list"])
         worker.kill()
 
     answer = kiribi.json("recover")
