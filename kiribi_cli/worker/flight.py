@@ -37,7 +37,9 @@ class Flight:
         self, store: Store, worker_id: int, definitions: Definitions, place: Place, slots: Slots, journal: Journal
     ) -> None:
         self.slots = slots
+        # Attempts claimed and not given back, and those of them that have ended.
         self.claimed = 0
+        self.ended = 0
         self.failed_for_good = False
         # Whether there may be something to claim: else nobody looks.
         self.may_claim = True
@@ -73,6 +75,7 @@ class Flight:
                 if busy := self.slots.pop(attempt_id):
                     self.slots.note_duration(report.duration_ms)
                     self.ended_at = clock.monotonic()
+                    self.ended += 1
                     self._settle(busy, report, now)
                 else:
                     # Not ours any more: settled as lost, so its hands need not keep it.
@@ -87,6 +90,7 @@ class Flight:
                 self._progress[attempt_id] = text
             case Returned(attempt_id):
                 if busy := self.slots.pop(attempt_id):
+                    self.claimed -= 1
                     self._returned.append(busy.claim)
             case _:
                 assert_never(report)
@@ -125,6 +129,7 @@ class Flight:
         mine = [busy for busy in self.slots.busy.values() if busy.hands is hands]
         for busy in mine:
             self.slots.pop(busy.claim.attempt_id)
+        self.ended += len(mine)
         return [self._held(busy) for busy in mine]
 
     def _held(self, busy: Busy) -> Held:
@@ -212,6 +217,7 @@ class Flight:
             busy = Busy(claim, rules, options, None, hands)
             prepared = prepare(rules, work_of(claim, options, self._definitions.timezone), self._place)
             if isinstance(prepared, Ended):
+                self.ended += 1
                 self._settle(busy, prepared, now)
                 continue
             busy.launch = prepared

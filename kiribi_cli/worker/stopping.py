@@ -67,7 +67,7 @@ class Stopping:
         if self._flight.slots.busy:
             self._busy_at = now
         reached = (
-            (self._limits.jobs, self._flight.claimed),
+            (self._limits.jobs, self._flight.ended),
             (self._limits.time_ms, (now - self._begun_at) * 1000),
             (self._limits.idle_ms, (now - self._busy_at) * 1000),
         )

@@ -229,3 +229,16 @@ def test_an_idle_worker_notices_that_its_database_is_not_there_any_more(yard, is
     path.unlink(missing_ok=True)
     away.rename(path)
     assert raised.value.final
+
+
+@pytest.mark.parametrize("most", [1, 7, 20])
+def test_a_worker_for_so_many_jobs_runs_that_many_though_more_could_be_claimed_ahead(yard, most):
+    yard.define('[jobs]\nNap = ["sleep", "0.005"]\nNever = ["no-such-program-anywhere"]')
+    for number in range(30):
+        yard.enqueue("Never" if number == 2 else "Nap", max_attempts=1)
+    worker = yard.worker(max_jobs=most)
+
+    yard.until(worker, worker.finished)
+
+    assert sum(yard.job(id_).finished_at is not None for id_ in range(1, 31)) == most
+    assert sum(yard.job(id_).status is Status.PENDING for id_ in range(1, 31)) == 30 - most
