@@ -69,6 +69,8 @@ class Harness:
         os.umask(self.umask)
         self.variables = Variables()
         self.modules: dict[str, tuple[Any, str | None, object]] = {}
+        # When (monotonic) the last call ended, and when its file was looked at.
+        self.ended = 0.0
         self.looked_at = 0.0
         self.mark = b""
         self.rang = 0.0
@@ -97,6 +99,7 @@ class Harness:
                 # What is left of a packet when the next number comes was taken back.
                 number, target, shared, rules, jobs = self.receive()
                 jobs.reverse()
+                self.looked_at = 0.0
                 rules[-2:] = os.fsencode(rules[-2]), os.fsencode(rules[-1])
             job = jobs.pop()
             if self.is_stale(target):
@@ -105,7 +108,7 @@ class Harness:
                 self.ring()
                 return
             self.run(target, shared, rules, *job)
-            if self.looked_at - self.rang > RING:
+            if self.ended - self.rang > RING:
                 self.ring()
 
     def turn(self) -> bytes:
@@ -126,7 +129,7 @@ class Harness:
         return json.loads(packet.decode("ascii"))
 
     def is_stale(self, target: str) -> bool:
-        """Tell whether the file of the module has changed; looked at once a millisecond."""
+        """Tell whether the file of the module has changed; looked at for each packet, and once a millisecond."""
         known = self.modules.get(target)
         now = time.monotonic()
         if known is None or now - self.looked_at < 0.001:
@@ -166,7 +169,7 @@ class Harness:
         began_at = int(time.time() * 1000)
         began = time.monotonic()
         outcome, result, note = self.call(target, payload is not None, arguments, result_max)
-        self.looked_at = ended = time.monotonic()
+        self.ended = ended = time.monotonic()
         if os.getpid() != self.pid:
             # The job forked and its child came back here: it has nothing to answer.
             os._exit(0)
@@ -312,7 +315,7 @@ class Harness:
 
     def ring(self) -> None:
         """Tell the hands that there are answers."""
-        self.rang = self.looked_at
+        self.rang = self.ended
         self.turns.send(b".")
 
 

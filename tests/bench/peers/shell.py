@@ -13,6 +13,10 @@ from tests.bench.measure import expect, until
 from tests.bench.peers.environment import Environment
 
 
+class NotItsPartError(Exception):
+    """It was asked for a verb of a part that it does not name."""
+
+
 class Command:
     """A peer that is a command in a folder of its own. What its kind cannot do is not among its parts."""
 
@@ -41,28 +45,28 @@ class Command:
         return done.stdout
 
     def one(self) -> Sequence[str]:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def waiting(self) -> int:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def clear(self) -> None:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def bulk(self, count: int) -> float:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def drain(self, count: int, slots: int) -> float:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def calls(self, count: int) -> float:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def latency(self, count: int) -> list[float]:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
     def idle(self, seconds: float) -> tuple[float, float, int]:
-        raise NotImplementedError
+        raise NotItsPartError(self.name)
 
 
 class TaskSpooler(Command):
