@@ -15,13 +15,13 @@ CALLS = 60_000
 def commands(place: Place, count: int, rounds: int, slots: int, peers: Sequence[Guest], of_peers: int) -> list[Figure]:
     """`true`, so many at once; of kiribi with status, output, resources and history on disk."""
     rates: dict[str, list[float]] = {name: [] for name in ("spawn", "grouped", "kiribi", *(p.name for p in peers))}
-    (place.folder / "null").write_text("null\n" * count)
+    (place.folder / "true").write_text('{"job": "True"}\n' * count)
     for turn in range(rounds):
         rates["spawn"].append(floors.spawns_per_second(count, slots))
         bare = floors.database(place.folder / f"grouped{slots}-{turn}.db")
         rates["grouped"].append(floors.grouped_spawns_per_second(bare, count, slots))
         place.fresh()
-        place.run("enqueue", "True", "--batch", "null", "-s")
+        place.run("enqueue", "--batch", "true", "-s")
         place.run("worker", "--drain", "-j", slots, "-s")
         rates["kiribi"].append(_rate(place, "True", count))
         rates["spawn"].append(floors.spawns_per_second(count, slots))
