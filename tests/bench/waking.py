@@ -55,7 +55,7 @@ def _waits(place: Place, name: str, count: int) -> tuple[list[float], list[float
         place.run("enqueue", "--wait", name, "n:=0")
         for n in range(1, count + 1):
             called = time.time_ns()
-            job = int(place.run("enqueue", name, f"n:={n}").stdout)
+            job = int(place.run("enqueue", name, "--payload", f'{{"n": {n}}}').stdout)
             returned = time.time_ns()
             began = _began(place, name, job, n)
             waits.append((began - returned) / 1e6)
