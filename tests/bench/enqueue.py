@@ -177,6 +177,9 @@ CROWD = """
 import json, os, sys, time
 import kiribi_cli.__main__ as program
 import kiribi_cli.actions.enqueue_hot
+# What it loads on its way.
+import binascii, pwd
+import kiribi_cli.store.bell, kiribi_cli.store.connect, kiribi_cli.store.insert
 
 def once():
     pid = os.fork()
