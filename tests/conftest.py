@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ class Kiribi:
     def __call__(
         self, *arguments: object, stdin: str | bytes = b"", **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end, whatever the exit code; stdout and stderr are text."""
+        """Run to the end, whatever the exit code; stdout and stderr are text. `under`: what is put before, as strace."""
         given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogateescape")
-        done = subprocess.run(self._argv(arguments), input=given, capture_output=True, **self._settings(options))
+        argv = self._argv(arguments, options.pop("under", ()))
+        done = subprocess.run(argv, input=given, capture_output=True, **self._settings(options))
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         )
@@ -57,8 +58,9 @@ class Kiribi:
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
         """Start in the background in a session of its own; output is dropped unless asked for."""
         settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        argv = self._argv(arguments, options.pop("under", ()))
         settings |= self._settings(options, timeout=None)
-        self.started.append(subprocess.Popen(self._argv(arguments), start_new_session=True, **settings))
+        self.started.append(subprocess.Popen(argv, start_new_session=True, **settings))
         return self.started[-1]
 
     def worker(self, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
@@ -76,8 +78,8 @@ class Kiribi:
         seen = self("--json", "ps")
         return seen.returncode == 0 and any(worker["pid"] == pid for worker in json.loads(seen.stdout))
 
-    def _argv(self, arguments: tuple[object, ...]) -> list[str]:
-        return [str(KIRIBI), *(str(argument) for argument in arguments)]
+    def _argv(self, arguments: tuple[object, ...], under: Sequence[str]) -> list[str]:
+        return [*under, str(KIRIBI), *(str(argument) for argument in arguments)]
 
     def _settings(self, options: dict[str, Any], timeout: float | None = 60) -> dict[str, Any]:
         settings = {"cwd": self.folder, **options, "env": self.environment | options.get("env", {})}

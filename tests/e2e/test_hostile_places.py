@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import shlex
 import signal
 import sqlite3
@@ -32,34 +31,6 @@ def one_job(kiribi):
     kiribi.define(DEFINITIONS)
     kiribi.ok("enqueue", "Any")
     return kiribi
-
-
-class SmallDisk:
-    """A file system of 8 MB that can be filled to the last block."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.ballast = path / "ballast"
-
-    def fill(self, leave: int = 0) -> None:
-        with contextlib.suppress(OSError), self.ballast.open("wb", buffering=0) as ballast:
-            while True:
-                ballast.write(b"x" * 4096)
-        os.truncate(self.ballast, self.ballast.stat().st_size - leave)
-
-    def empty(self) -> None:
-        self.ballast.unlink()
-
-
-@pytest.fixture
-def small_disk(kiribi):
-    path = kiribi.folder / "disk"
-    path.mkdir(mode=0o700)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", path], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"root may not mount here: {mounted.stderr.decode().strip()}")
-    yield SmallDisk(path)
-    subprocess.run(["umount", "-l", path], check=True)
 
 
 def shell(kiribi, line: str, **options) -> subprocess.CompletedProcess[str]:

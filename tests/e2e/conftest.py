@@ -1,0 +1,20 @@
+"""What only whole programs need: a disk of their own."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Kiribi
+from tests.faults import SmallDisk
+
+
+@pytest.fixture
+def small_disk(kiribi: Kiribi) -> Iterator[SmallDisk]:
+    path = kiribi.folder / "disk"
+    path.mkdir(mode=0o700)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", path], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"root may not mount here: {mounted.stderr.decode().strip()}")
+    yield SmallDisk(path)
+    subprocess.run(["umount", "-l", path], check=True)
