@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kiribi_cli import clock
 from kiribi_cli.actions.request import Request, usage
 from kiribi_cli.cli.enqueue_one import prepared_row
+from kiribi_cli.cli.safe import safe
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.durations import took
@@ -150,7 +151,8 @@ def _begin(ledger: Ledger, row: NewJob, busy: "IfBusy") -> Claim | int:
         if busy.act == "skip":
             return 0
         if busy.act == "fail" or (until is not None and clock.monotonic() >= until):
-            sys.stderr.write(f"kiribi: {row['job']}: the key {row.get('unique_key')} is held by job {begun.holder}\n")
+            key = safe(str(row.get("unique_key")))
+            sys.stderr.write(f"kiribi: {safe(row['job'])}: the key {key} is held by job {begun.holder}\n")
             return BUSY
         clock.sleep(POLL_S)
 

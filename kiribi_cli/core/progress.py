@@ -2,7 +2,9 @@
 
 import re
 
-_SHARE = re.compile(r"\s*(?:(\d+(?:\.\d+)?)\s*%|(\d+)\s*/\s*(\d+)|(\d+(?:\.\d+)?))(?:\s+|$)(.*)", re.DOTALL)
+# Numbers of a sane length: a job may write anything, and thousands of digits are more than a float can hold.
+_NUMBER = r"\d{1,15}(?:\.\d{1,15})?"
+_SHARE = re.compile(rf"\s*(?:({_NUMBER})\s*%|(\d{{1,15}})\s*/\s*(\d{{1,15}})|({_NUMBER}))(?:\s+|$)(.*)", re.DOTALL)
 
 
 def read_progress(line: str) -> tuple[float | None, str]:
@@ -10,6 +12,8 @@ def read_progress(line: str) -> tuple[float | None, str]:
 
     >>> read_progress("0.7 rows"), read_progress("70% rows"), read_progress("7/10"), read_progress("warming up")
     ((0.7, 'rows'), (0.7, 'rows'), (0.7, ''), (None, 'warming up'))
+    >>> read_progress("9" * 400 + "/1 x")[0], read_progress("9" * 5000 + "% x")[0]
+    (None, None)
     """
     match = _SHARE.fullmatch(line.strip())
     if not match:

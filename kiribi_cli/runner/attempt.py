@@ -304,8 +304,12 @@ def _regular_file(path: str, most: int, *, from_end: bool = False, and_remove: b
         # Usually there is none; an exception would cost more than the question.
         return b"", 0
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Looked at first: to open a pipe or a device is to do something to whoever has its other end.
+        is_plain = stat.S_ISREG(os.lstat(path).st_mode)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC) if is_plain else -1
     except OSError:
+        fd = -1
+    if fd < 0:
         if and_remove:
             remove(path)
         return b"", 0

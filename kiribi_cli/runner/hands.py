@@ -29,6 +29,7 @@ from kiribi_cli.core.outcome import (
 from kiribi_cli.core.records import asdict
 from kiribi_cli.runner.frames import Wire
 from kiribi_cli.runner.launch import Base, Launch, Progressed, Report, Returned, Started
+from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.process import boot_id, pid_namespace
 
 # Bases that the hands are made to remember; composing one again costs one message.
@@ -226,7 +227,7 @@ def remove_files(run_dir: str, attempt_ids: Iterable[int]) -> None:
     """Remove what killed hands could not: the files of these attempts beside the sockets."""
     for attempt_id in attempt_ids:
         for kind in ("payload", "result", "progress", "packet"):
-            (Path(run_dir) / f"{attempt_id}.{kind}").unlink(missing_ok=True)
+            remove(f"{run_dir}/{attempt_id}.{kind}")
 
 
 def _alike(launch: Launch) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ TAIL_FILES = 9
 # Room for one header; so that a cap of any size keeps at least a byte.
 _HEADER = 32
 _COPY = 1 << 20
+# Whoever removes a folder does nothing else meanwhile.
+_FOLDERS_MAX = 100
 
 
 class Log:
@@ -250,8 +252,29 @@ def _length(path: str) -> int:
 
 
 def remove(path: str) -> None:
-    """Delete a file if it is there and can be."""
+    """Delete a file if it is there and can be; a folder, where a job has made one in the place of a file of its own."""
     try:
         os.unlink(path)  # noqa: PTH108  (as above)
+    except IsADirectoryError:
+        _remove_folder(path)
     except OSError:
         return
+
+
+def _remove_folder(path: str) -> None:
+    folders: list[str] = []
+    try:
+        # By descriptors, and no link is followed: nothing outside of it can be hit.
+        for folder, inner, files, fd in os.fwalk(path):
+            folders.append(folder)
+            for name in (*files, *inner):
+                try:
+                    os.unlink(name, dir_fd=fd)
+                except IsADirectoryError:
+                    continue
+            if len(folders) > _FOLDERS_MAX:
+                break
+        for folder in reversed(folders):
+            os.rmdir(folder)  # noqa: PTH106  (as above)
+    except OSError:
+        return  # not ours to remove, or too much of it: it stays

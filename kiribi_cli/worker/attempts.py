@@ -22,7 +22,7 @@ from kiribi_cli.core.outcome import (
 )
 from kiribi_cli.core.problem import problem, signal_name
 from kiribi_cli.core.records import replace
-from kiribi_cli.core.result import result_text
+from kiribi_cli.core.result import may_be_deep, result_text
 from kiribi_cli.core.settle import Complete, Decision, Snooze, completes, settle
 from kiribi_cli.runner.launch import Launch, Started, Work
 from kiribi_cli.store.base import Claim, Running, Settlement
@@ -98,7 +98,8 @@ def settlement(
     finished_at = now if ended.started_at is None else ended.started_at + ended.duration_ms
     error = None if completed or isinstance(decision, Snooze) else problem(ended.outcome, ended.stderr_tail)
     # What a Python callable returned is JSON text already; a command writes what it likes.
-    result = ended.result if rules.kind == "python" or not completed else result_text(ended.result)
+    is_json = rules.kind == "python" and not (ended.result and may_be_deep(ended.result))
+    result = ended.result if is_json or not completed else result_text(ended.result)
     return Settlement(
         claim, decision, word, ended.started_at, finished_at, ended.duration_ms, ended.usage, exit_code, signal, error,
         result if completed else None, ended.log_bytes, began,
