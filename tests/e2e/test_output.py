@@ -5,7 +5,6 @@ import os
 import signal
 from pathlib import Path
 
-
 from tests.conftest import eventually
 
 # A callable and commands that put something else in the place of their files, or something that nobody can read.
