@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.invariants import check_databases, check_nothing_left, processes_of
 
 # Beside the interpreter that runs the tests, so that it is the one under test and not another on PATH.
 KIRIBI = Path(sys.executable).parent / "kiribi"
@@ -26,6 +29,7 @@ class Kiribi:
         self.folder = folder
         self.home = home
         self.started: list[subprocess.Popen[bytes]] = []
+        self._named: set[Path] = {folder / ".kiribi/kiribi.db", home / ".local/state/kiribi/kiribi.db"}
         self.environment = {"PATH": PATH, "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC"}
 
     def define(self, text: str) -> Path:
@@ -78,11 +82,32 @@ class Kiribi:
         seen = self("--json", "ps")
         return seen.returncode == 0 and any(worker["pid"] == pid for worker in json.loads(seen.stdout))
 
+    def databases(self) -> list[Path]:
+        """Every database that the test can have made: those in their usual places, and what it named with --db."""
+        return sorted(
+            {path.resolve() for path in (*self._named, *self.folder.glob("**/.kiribi/*.db")) if path.exists()}
+        )
+
+    def end(self) -> None:
+        """End whatever still runs. Called again it finds nothing to do."""
+        _end_everything_in(self.folder.parent)
+        for process in self.started:
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+
     def _argv(self, arguments: tuple[object, ...], under: Sequence[str]) -> list[str]:
+        for word, following in pairwise(arguments):
+            if word == "--db" and "\0" not in str(following):
+                self._named.add(self.folder / str(following))
         return [*under, str(KIRIBI), *(str(argument) for argument in arguments)]
 
     def _settings(self, options: dict[str, Any], timeout: float | None = 60) -> dict[str, Any]:
         settings = {"cwd": self.folder, **options, "env": self.environment | options.get("env", {})}
+        if named := settings["env"].get("KIRIBI_DB"):
+            self._named.add(self.folder / named)
         if timeout is not None:
             settings.setdefault("timeout", timeout)
         return settings
@@ -96,20 +121,6 @@ def eventually(check: Callable[[], Any], within: float = 30.0) -> Any:
             pytest.fail(f"still {answer!r} after {within:g} s")
         time.sleep(0.02)
     return answer
-
-
-def processes_of(folder: Path) -> list[int]:
-    """List living processes whose environment names the folder: workers by HOME, their jobs by KIRIBI_DB too."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if os.fsencode(f"{folder}/") in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue  # ended meanwhile, or not ours to read
-    return found
 
 
 def _end_everything_in(folder: Path) -> None:
@@ -131,20 +142,25 @@ def _eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def kiribi(tmp_path: Path) -> Iterator[Kiribi]:
-    """The installed `kiribi` in an empty folder, with a HOME of its own and no KIRIBI_ variable."""
+def kiribi(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kiribi]:
+    """The installed `kiribi` in an empty folder, with a HOME of its own and no KIRIBI_ variable.
+
+    At the end nothing may be left running but what the test itself started and left so, and `kiribi db verify` must
+    find nothing. A test that breaks a database on purpose is marked `damages`, one that leaves jobs without a worker
+    `leaves_running`.
+    """
     folder, home = tmp_path / "here", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
     program = Kiribi(folder, home)
     yield program
-    _end_everything_in(tmp_path)
-    for process in program.started:
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+    try:
+        if request.node.get_closest_marker("leaves_running") is None:
+            check_nothing_left(tmp_path)
+    finally:
+        program.end()
+    if request.node.get_closest_marker("damages") is None:
+        check_databases(program.databases())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

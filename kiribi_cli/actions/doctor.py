@@ -219,7 +219,7 @@ def _homeless(store: Store, config: Config | None) -> Iterator[Finding]:
 
 
 def _logs(store: Store, database: Database) -> Iterator[Finding]:
-    lost = strays(database.logs, lambda attempt: store.attempt(attempt) is not None)
+    lost = strays(database.logs, store.unknown_attempts)
     if lost.attempt_ids:
         message = f"{len(lost.attempt_ids)} logs belong to no job any more ({spell_size(lost.freed)})"
         yield Finding("logs", "warning", message, "kiribi sweep --logs-only")

@@ -141,7 +141,10 @@ def sweep(
 def may_go(store: Store, attempt_id: int, *, now: int) -> bool:
     """Whether the log of an attempt may go for want of space: its job is finished, or not in the history any more."""
     attempt = store.attempt(attempt_id)
-    job = store.job(attempt.job_id, now=now) if attempt else None
+    if attempt is None:
+        # A job that runs may not have been told to have begun yet.
+        return bool(store.unknown_attempts([attempt_id]))
+    job = store.job(attempt.job_id, now=now)
     return job is None or job.status in FINISHED
 
 
@@ -150,7 +153,7 @@ def _sweepable(store: Store, wanted: Request, now: int) -> Swept:
 
 
 def _strays(store: Store, logs: Path) -> tuple[int, ...]:
-    return strays(logs, lambda attempt: store.attempt(attempt) is not None).attempt_ids
+    return strays(logs, store.unknown_attempts).attempt_ids
 
 
 def _compress(store: Store, logs: Path, wanted: Request) -> int:

@@ -153,13 +153,10 @@ def verify(ctx: Context) -> int:
         kiribi db verify
         kiribi db verify --json | jq -e .ok
     """
-    from kiribi_cli.runner.logs_dir import strays
+    from kiribi_cli.actions import verify as rules
 
     at = here(ctx)
-    store = at.store
-    problems = list(store.verify())
-    lost = strays(at.database.logs, lambda attempt: store.attempt(attempt) is not None).attempt_ids
-    problems += [f"the log of attempt {attempt} belongs to no job" for attempt in lost]
+    problems = rules.verify(at.store, at.database.logs)
     if at.out.as_json:
         at.out.document({"ok": not problems, "problems": problems})
     for problem in problems if not at.out.as_json else ():

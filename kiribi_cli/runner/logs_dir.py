@@ -5,7 +5,7 @@ Used by `kiribi sweep` and by the worker. What a single log looks like is output
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kiribi_cli.core.records import dataclass
@@ -87,15 +87,18 @@ def enforce_total(logs: Path, total: int, can_go: Callable[[int], bool]) -> Trim
     return Trimmed(tuple(attempt for attempt, deleted in gone.items() if deleted), freed)
 
 
-def strays(logs: Path, exists: Callable[[int], bool]) -> Trimmed:
-    """Find logs of attempts that are not in the history any more; deletes nothing."""
-    known: dict[int, bool] = {}
-    size = 0
+def strays(logs: Path, unknown: Callable[[Sequence[int]], Collection[int]]) -> Trimmed:
+    """Find logs of attempts that nobody knows (any more); deletes nothing.
+
+    `unknown` is asked once, after the folder has been read: what begins meanwhile is not among the files, and what is
+    being deleted meanwhile is looked for once more.
+    """
+    sizes: Counter[int] = Counter()
     for file in log_files(logs):
-        if file.attempt_id not in known:
-            known[file.attempt_id] = exists(file.attempt_id)
-        size += 0 if known[file.attempt_id] else file.size
-    return Trimmed(tuple(sorted(attempt for attempt, there in known.items() if not there)), size)
+        sizes[file.attempt_id] += file.size
+    lost = frozenset(unknown(list(sizes)))
+    still = {file.attempt_id for file in log_files(logs)} & lost if lost else lost
+    return Trimmed(tuple(sorted(still)), sum(sizes[attempt] for attempt in still))
 
 
 def compress_old(logs: Path, *, before: int, running: frozenset[int], at_most: int = 1_000) -> int:

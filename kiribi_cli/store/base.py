@@ -499,6 +499,10 @@ class Store(Protocol):
         """Sentences about what is broken; nothing when all is well."""
         ...
 
+    def unknown_attempts(self, ids: Sequence[int]) -> Sequence[int]:
+        """Of these attempts those that are neither in the history nor claimed by a running job."""
+        ...
+
     def backup(self, to: Path) -> None: ...
     def vacuum(self) -> int:
         """Give space back, in steps; answers the bytes freed."""

@@ -1,7 +1,8 @@
 """Keeping house: what the database is like, whether it is sound, copies of it, space given back."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,10 @@ def verify(db: Database) -> Iterator[str]:
     for name, sentence in _RULES:
         for row in db.rows(f"house.{name}"):
             yield sentence.format(*row)
+
+
+def unknown_attempts(db: Database, ids: Sequence[int]) -> list[int]:
+    return [row[0] for row in db.rows("house.unknown_attempts", ids=json.dumps(list(ids)))]
 
 
 def backup(db: Database, to: Path) -> None:

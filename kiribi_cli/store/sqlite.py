@@ -297,6 +297,9 @@ class SqliteStore:
     def verify(self) -> Iterable[str]:
         return house.verify(self._db)
 
+    def unknown_attempts(self, ids: Sequence[int]) -> list[int]:
+        return house.unknown_attempts(self._db, ids)
+
     def backup(self, to: Path) -> None:
         house.backup(self._db, to)
 

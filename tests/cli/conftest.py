@@ -15,6 +15,7 @@ from kiribi_cli.core.job import Problem
 from kiribi_cli.core.settle import Complete, Fail, Retry
 from kiribi_cli.store.base import Filter
 from kiribi_cli.store.sqlite import SqliteStore
+from tests.invariants import check_databases
 from tests.store.hand import Hand, begun, job
 
 # 2025-11-23T18:00:00Z
@@ -89,6 +90,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     yield made
     made.store.close()
     made.hand.lock.close()
+    check_databases([tmp_path / ".kiribi" / "kiribi.db"])
 
 
 @pytest.fixture

@@ -124,6 +124,19 @@ def test_logs_only_keeps_the_history_and_deletes_logs_without_a_job(history):
     assert (ids(history), logs_of(history)) == ([1, 2, 3, 4, 5], [])
 
 
+def test_the_log_of_a_job_that_has_just_begun_is_no_stray_though_its_attempt_has_no_row_yet(desk):
+    desk.enqueue()
+    attempt = desk.hand.claim_one(desk.now).attempt_id
+    desk.log(attempt, ("o", 5, b"hello\n"))
+
+    verified = desk("db", "verify")
+    desk("sweep", "--logs-only", "--yes")
+    desk("sweep", "--max-bytes", 0, "--yes")
+
+    assert (verified.code, verified.out) == (0, "")
+    assert (desk.folder / ".kiribi/logs" / str(attempt)).exists()
+
+
 def test_max_bytes_lets_the_oldest_logs_go(history):
     sizes = {attempt: (history.folder / f".kiribi/logs/{attempt}").stat().st_size for attempt in logs_of(history)}
     rest = sorted(sizes)[1:]
@@ -239,6 +252,7 @@ def test_a_backup_goes_through_a_pipe(history):
     assert len(history.json("--db", "piped.db", "ls")) == 5
 
 
+@pytest.mark.damages
 def test_verify_is_silent_on_a_sound_database_and_names_what_is_broken(history):
     sound = history("db", "verify")
     connection = sqlite3.connect(history.folder / ".kiribi/kiribi.db")

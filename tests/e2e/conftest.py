@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Kiribi
 from tests.faults import SmallDisk
+from tests.invariants import check_databases
 
 
 @pytest.fixture
@@ -17,4 +18,7 @@ def small_disk(kiribi: Kiribi) -> Iterator[SmallDisk]:
     if mounted.returncode != 0:
         pytest.skip(f"root may not mount here: {mounted.stderr.decode().strip()}")
     yield SmallDisk(path)
+    # Before it is gone; the fixture `kiribi` would look for it too late.
+    kiribi.end()
+    check_databases(kiribi.databases())
     subprocess.run(["umount", "-l", path], check=True)

@@ -221,6 +221,7 @@ def _children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.damages
 def test_a_worker_whose_database_is_damaged_under_it_stops_with_its_jobs_and_says_so(kiribi, eventually, started):
     with (kiribi.folder / "said").open("wb") as said:
         worker = kiribi.worker(stderr=said)

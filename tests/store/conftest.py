@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kiribi_cli.store.sqlite import SqliteStore
+from tests.invariants import check_databases
 from tests.store.hand import Hand
 
 Opener = Callable[[], Any]
@@ -32,6 +33,8 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
     yield open_another
     for store in opened:
         store.close()
+    if request.node.get_closest_marker("damages") is None:
+        check_databases([tmp_path / "kiribi.db"])
 
 
 @pytest.fixture

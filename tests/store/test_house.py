@@ -143,6 +143,7 @@ def test_info_tells_sizes_versions_and_the_verdict(busy):
     assert info["verdict"]
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [

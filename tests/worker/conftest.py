@@ -19,6 +19,7 @@ from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.setup import Enlisted, Wish, enlist
 from kiribi_cli.worker.signals import Signals
 from kiribi_cli.worker.worker import Worker
+from tests.invariants import check_databases
 
 STEPS = 2_000
 
@@ -114,3 +115,4 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
     made = Yard(tmp_path)
     yield made
     made.close()
+    check_databases([tmp_path / "kiribi.db"])

@@ -76,6 +76,12 @@ SELECT id FROM jobs WHERE (payload IS NOT NULL AND NOT json_valid(payload)) OR (
 SELECT seq FROM (SELECT seq, span, lag(seq) OVER (ORDER BY seq) AS before FROM events)
 WHERE before IS NOT NULL AND seq - span < before LIMIT 100;
 
+-- name: unknown_attempts
+-- A claim whose attempt has not been told to have begun has a log, maybe, and no row yet.
+SELECT value FROM json_each(:ids)
+WHERE value NOT IN (SELECT attempt_id FROM jobs WHERE status = 'running')
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.id = value);
+
 -- name: anything
 SELECT EXISTS (SELECT 1 FROM jobs) OR EXISTS (SELECT 1 FROM attempts) OR EXISTS (SELECT 1 FROM events)
     OR EXISTS (SELECT 1 FROM workers) OR EXISTS (SELECT 1 FROM stats);
