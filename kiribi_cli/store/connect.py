@@ -30,6 +30,8 @@ APPLICATION_ID = 0x6B697269  # "kiri", in the file header: another program's SQL
 BUSY_S = 30.0
 # Pages in the WAL at which a commit checkpoints.
 CHECKPOINT_PAGES = 1000
+# Bytes of WAL from which a SQLite with the WAL-reset bug checkpoints.
+WAL_BYTES = 4 * 1024 * 1024
 # Bytes of WAL that a short-lived program leaves behind: 200 pages.
 WAL_BYTES_HOT = 200 * 4120
 
@@ -77,6 +79,8 @@ def connect(
         patiently(connection, "PRAGMA synchronous=" + ("NORMAL" if durability == "normal" else "FULL"))
         if not SAFE:
             connection.execute("PRAGMA wal_autocheckpoint=0")
+            # So that the file gets short when the WAL begins anew: by its length it is known when the next one is due.
+            connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES // 4:d}")
         elif checkpoint_pages != 1000:
             connection.execute(f"PRAGMA wal_autocheckpoint={checkpoint_pages:d}")
         if sys.platform == "darwin":
@@ -165,9 +169,6 @@ def identity(path: str) -> "tuple[int, int] | None":
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-WAL_BYTES = 4 * 1024 * 1024
 
 
 def keep_wal_short(path: str, connection: "driver.Connection", *, durability: str = "full") -> None:
