@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import make_folder
 from kiribi_cli.runner.logs_dir import log_files
 from kiribi_cli.store.base import Store
 
@@ -72,7 +73,7 @@ def _keep_log(record: dict[str, Any], logs: Path, number: int) -> None:
     # The name becomes a path: only names of logs, and no other folder.
     if not isinstance(name, str) or not isinstance(data, str) or not name.partition(".")[0].isdecimal() or "/" in name:
         raise _unreadable(number, "no log that kiribi db export wrote")
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(logs)
     try:
         content = base64.b64decode(data, validate=True)
         handle = os.open(logs / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

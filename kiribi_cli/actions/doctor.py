@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from kiribi_cli.config.discover import FILE_NAME, Database, Found, distrust, network_disk, network_sentence
+from kiribi_cli.config.discover import FILE_NAME, Database, Found, network_disk, network_sentence
 from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check
 from kiribi_cli.core.durations import age, spell_size
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
+from kiribi_cli.private import distrust
 from kiribi_cli.runner.logs_dir import strays
 from kiribi_cli.runner.process import leftovers
 from kiribi_cli.store.base import Store

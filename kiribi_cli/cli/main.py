@@ -1,5 +1,6 @@
 """The tree of commands, and what becomes of every way in which a command can end: an exit code, never a traceback."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = list(sys.argv[1:] if argv is None else argv)
     streams.guard()
+    _keep_what_we_make()
     try:
         code = _run(_without_tail(list(args)))
         streams.flush()
@@ -87,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         code = exit_code(error, args)
     return code
+
+
+def _keep_what_we_make() -> None:
+    """A umask that takes a file away from its own owner is no safer; with it, we could not open again what we made."""
+    before = os.umask(0o077)
+    os.umask(before & 0o077)
 
 
 def _run(args: list[str]) -> int:

@@ -85,8 +85,10 @@ def _alone(at: "Here") -> "Iterator[None]":
     """Two sweeps never work at once: the second waits for the first, and then finds little to do."""
     from filelock import FileLock, Timeout
 
+    from kiribi_cli.private import make_folder
+
     run = at.database.run
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(run)
     lock = FileLock(run / "sweep.lock", mode=0o600)
     try:
         lock.acquire(blocking=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import here
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,8 @@ def _ms(at: "Here", text: str | None) -> int | None:
 def _log(at: "Here", path: str | None) -> "TextIO | None":
     if path is not None:
         try:
-            return Path(path).open("a", encoding="utf-8", errors="backslashreplace")
+            # Open as long as we live.
+            return open(path, "a", encoding="utf-8", errors="backslashreplace", opener=opener)
         except OSError as error:
             raise KiribiError(Code.USAGE, f"cannot write {path} (--log-file): {error.strerror}") from error
     return None if at.globals.silent else sys.stdout
@@ -107,7 +109,8 @@ def _pid_written(path: str | None) -> "Iterator[None]":
         yield
         return
     try:
-        Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
+        with open(path, "w", encoding="ascii", opener=opener) as file:
+            file.write(f"{os.getpid()}\n")
     except OSError as error:
         raise KiribiError(Code.USAGE, f"cannot write {path} (--pidfile): {error.strerror}") from error
     try:

@@ -6,7 +6,7 @@ Reading loads nothing but what Python has loaded anyway; a cache that is missing
 """
 
 # pathlib costs 5 ms.
-# ruff: noqa: PTH103, PTH105, PTH112, PTH116, PTH120
+# ruff: noqa: PTH105, PTH112, PTH116, PTH120
 
 import marshal
 import os
@@ -177,8 +177,9 @@ def _private_content(place: str | None) -> bytes | None:
 
 
 def _write(place: str, body: bytes) -> None:
-    folder = os.path.dirname(place)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    from kiribi_cli.private import make_folder
+
+    make_folder(os.path.dirname(place))
     fresh = f"{place}.{os.getpid()}"
     file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,13 +1,13 @@
 """Which jobs.toml, which database, which folders; and whom to trust (cli.md, 2)."""
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import distrust, refuse_stranger
 
 FILE_NAME = "jobs.toml"
 # What the kernel calls file systems on which SQLite's locks and shared memory cannot be relied on.
@@ -58,7 +58,8 @@ def find_config(flag: str | None, env: Mapping[str, str], cwd: Path) -> Found:
 def find_database(flag: str | None, env: Mapping[str, str], config: Config, cwd: Path) -> Database:
     """Find the database: --db, KIRIBI_DB, `db` in jobs.toml, `.kiribi/kiribi.db` beside it, XDG without a jobs.toml.
 
-    Raises USAGE for a URL, STORE for a network or FUSE file system.
+    Raises USAGE for a URL, STORE for a network or FUSE file system, REFUSED if nobody named it and its folder is not to
+    be trusted.
     """
     given, origin = _database_named(flag, env, config)
     if "://" in given or given.startswith("postgresql:"):
@@ -68,6 +69,9 @@ def find_database(flag: str | None, env: Mapping[str, str], config: Config, cwd:
         raise KiribiError(Code.STORE, f"the database {path} ({origin}) is a folder", hint=f"--db {path / 'kiribi.db'}")
     if kind := network_disk(path):
         raise KiribiError(Code.STORE, network_sentence(path, kind), hint="put it on a local disk with --db or `db`")
+    if not (flag or env.get("KIRIBI_DB") or (config.path and config.db)):
+        # Nobody named it: who made the folder that stands there?
+        refuse_stranger(path.parent)
     logs, run = folders(path)
     return Database(path, origin, config.logs.dir or logs, run)
 
@@ -85,16 +89,6 @@ def check_trusted(path: Path) -> None:
         if why := distrust(place):
             hint = f"if you trust it, name it: kiribi -c {path} ls"
             raise KiribiError(Code.REFUSED, f"refusing {path}: {why.format(noun=noun)}.", hint=hint)
-
-
-def distrust(place: Path) -> str | None:
-    """Say why a file or folder is not to be trusted: a stranger's, or writable by everyone."""
-    status = place.stat()
-    if status.st_mode & stat.S_IWOTH:
-        return f"everyone can write to {{noun}} {place}"
-    if status.st_uid not in (0, os.geteuid()):
-        return f"{{noun}} {place} belongs to user {status.st_uid}, neither you nor root"
-    return None
 
 
 def network_disk(path: Path, mounts: str | None = None) -> str | None:

@@ -45,7 +45,9 @@ def find_config(flag: str | None, env: "Mapping[str, str]", cwd: str) -> str | N
 
 def find_database(flag: str | None, env: "Mapping[str, str]", config: str | None, named: str | None, cwd: str) -> str:
     """Path of the database, which is there already. `named`: `db` of jobs.toml."""
-    given = flag or env.get("KIRIBI_DB") or named or _beside(config, env)
+    given = flag or env.get("KIRIBI_DB") or named
+    if not given and (given := _beside(config, env)):
+        _check_place(dirname(given))
     if not given or "://" in given or given.startswith("postgresql:"):
         raise NotPlainError
     path = abspath(join(cwd, given))
@@ -57,9 +59,13 @@ def find_database(flag: str | None, env: "Mapping[str, str]", config: str | None
 def _check_trusted(path: str) -> None:
     real = realpath(path)
     for place in (real, dirname(path), dirname(real)):
-        status = os.stat(place)
-        if status.st_mode & _EVERYONE_WRITES or status.st_uid not in (0, os.geteuid()):
-            raise NotPlainError
+        _check_place(place)
+
+
+def _check_place(place: str) -> None:
+    status = os.stat(place)
+    if status.st_mode & _EVERYONE_WRITES or status.st_uid not in (0, os.geteuid()):
+        raise NotPlainError
 
 
 def _beside(config: str | None, env: "Mapping[str, str]") -> str | None:

@@ -10,6 +10,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check
 from kiribi_cli.core.definition import Definition, Param
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import make_folder, opener
 
 _MINIMAL = """\
 {zone}
@@ -84,11 +85,12 @@ def init(folder: Path, *, minimal: bool, zone: str | None) -> Path:
     """Write jobs.toml and `.kiribi/` with its own .gitignore; the database is the store's. CONFLICT if there is one."""
     path = folder / "jobs.toml"
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=opener) as file:
             file.write(starter(minimal=minimal, zone=zone))
         state = folder / ".kiribi"
-        state.mkdir(mode=0o700, exist_ok=True)
-        (state / ".gitignore").write_text(GITIGNORE)
+        make_folder(state)
+        with open(state / ".gitignore", "w", encoding="utf-8", opener=opener) as file:
+            file.write(GITIGNORE)
     except FileExistsError:
         raise KiribiError(Code.CONFLICT, f"there is a {path} already", hint="kiribi check looks at it") from None
     except OSError as error:

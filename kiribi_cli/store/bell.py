@@ -46,14 +46,20 @@ class Listener:
     """A worker's own bell (store.base.Bell)."""
 
     def __init__(self, run_dir: str, worker_id: int) -> None:
-        os.makedirs(run_dir, mode=0o700, exist_ok=True)
+        from kiribi_cli import private
+
+        private.make_folder(run_dir)
         self._path = os.path.join(run_dir, f"worker-{worker_id}{SUFFIX}")
         self._socket = socket(AF_UNIX, SOCK_DGRAM)
         self._socket.settimeout(0)
         _remove(self._path)
-        with _Way(run_dir) as way:
-            self._socket.bind(way.to(os.path.basename(self._path)))
-        os.chmod(self._path, 0o600)
+        # A socket is born with what the umask leaves; a worker has no second thread that could make a file meanwhile.
+        before = os.umask(0o177)
+        try:
+            with _Way(run_dir) as way:
+                self._socket.bind(way.to(os.path.basename(self._path)))
+        finally:
+            os.umask(before)
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -7,7 +7,7 @@ it, or with a program that does not know of it, SQLite's own lock still lets one
 """
 
 # pathlib costs 5 ms.
-# ruff: noqa: PTH103, PTH118, PTH120
+# ruff: noqa: PTH118, PTH120
 
 import os
 from _thread import allocate_lock, start_new_thread
@@ -52,7 +52,9 @@ def _opened(path: str, *, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    from kiribi_cli import private
+
+    private.make_folder(os.path.dirname(path))
     place = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     # Whatever the umask says.
     os.fchmod(place, 0o600)

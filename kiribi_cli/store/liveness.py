@@ -5,6 +5,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from kiribi_cli import private
 from kiribi_cli.core.digest import sha256
 from kiribi_cli.errors import Code, KiribiError
 
@@ -23,10 +24,7 @@ class Liveness:
     """The lock that proves a worker alive. Take it before `register`; not passed on to children (close-on-exec)."""
 
     def __init__(self, run_dir: str, name: str, pid: int, process: str | None) -> None:
-        folder = Path(run_dir)
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
+        private.make_folder(run_dir)
         path = lock_path(run_dir, name, pid, process)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

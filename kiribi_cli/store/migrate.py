@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kiribi_cli import clock
+from kiribi_cli import clock, private
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store import connect, trouble
@@ -80,10 +80,7 @@ def _write_schema(connection: driver.Connection, path: str) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Whatever the umask says.
-            folder.chmod(0o700)
+        private.make_folder(folder, durable=True)
     except OSError as error:
         raise KiribiError(
             Code.STORE, f"the folder {folder} cannot be made: {error.strerror}", hint="another place: --db PATH"

@@ -12,6 +12,7 @@ from kiribi_cli.config.discover import Database
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import make_folder, refuse_stranger
 from kiribi_cli.runner.launch import Place
 from kiribi_cli.runner.process import boot_id, pid_namespace, start_ticks
 from kiribi_cli.store.base import NewWorker, Store
@@ -128,8 +129,9 @@ def place_of(config: Config, database: Database, environ: Mapping[str, str] = os
 
 
 def private(folder: Path) -> Path:
-    """Make a folder that only we can read, whatever the umask."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder that only we can read, whatever the umask. Raises REFUSED for one that others can write to."""
+    make_folder(folder)
+    refuse_stranger(folder)
     return folder
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kiribi_cli.private import make_folder
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -55,6 +57,6 @@ class Sweeper:
 
     def _touch(self, now: int) -> None:
         # Somebody may have tidied the folder away under us.
-        os.makedirs(os.path.dirname(self._stamp), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  (as above)
+        make_folder(os.path.dirname(self._stamp))  # noqa: PTH120  (as above)
         os.close(os.open(self._stamp, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         os.utime(self._stamp, ns=(now * 1_000_000, now * 1_000_000))
