@@ -21,7 +21,7 @@ DOOR_MAX = 65_536
 # Ours alone: a worker that was itself started by a job must not pass that job's values on.
 _RESERVED = re.compile(
     r"KIRIBI_(JOB|JOB_ID|QUEUE|ATTEMPT|ATTEMPT_ID|ATTEMPTS_LEFT|MAX_ATTEMPTS|SCHEDULED_FOR|DEADLINE|FLOW_ID|STEP|HOOK"
-    r"|CONFIG|DB|PAYLOAD|PAYLOAD_FILE|RESULT_FILE|PROGRESS_FILE|ARG_.*)"
+    r"|CONFIG|DB|PAYLOAD|PAYLOAD_FILE|RESULT_FILE|PROGRESS_FILE|HANDS|ARG_.*)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -27,10 +27,12 @@ from kiribi_cli.core.outcome import (
     Usage,
 )
 from kiribi_cli.core.records import asdict
+from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.frames import Wire
 from kiribi_cli.runner.launch import Base, Launch, Progressed, Report, Returned, Started
 from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.process import boot_id, pid_namespace
+from kiribi_cli.runner.remains import keep
 
 # Bases that the hands are made to remember; composing one again costs one message.
 _KNOWN_MAX = 256
@@ -82,7 +84,15 @@ class Hands:
         arguments = [root, logs_dir, run_dir, db_path or "", limit, "1" if tee else ""]
         with theirs:
             pid = _spawn([sys.executable, *_ALONE, _CODE, *arguments], theirs.fileno(), quiet=not tee)
-        return cls(Wire(ours.detach()), pid, f"{run_dir}/hands-{pid}.sock", is_child=True)
+        hands = cls(Wire(ours.detach()), pid, f"{run_dir}/hands-{pid}.sock", is_child=True)
+        try:
+            keep(run_dir, pid)
+        except OSError as error:
+            hands.close()
+            raise KiribiError(
+                Code.STORE, f"cannot write into {run_dir}: {error.strerror}", hint="kiribi doctor looks at the disk"
+            ) from error
+        return hands
 
     @classmethod
     def attach(cls, path: str) -> Self:
@@ -101,6 +111,7 @@ class Hands:
             wire.close()
             raise HandsLost(f"the hands at {path} did not answer; they may have a worker")
         hands = cls(wire, messages[0][1], path, is_child=False)
+        keep(path.rpartition("/")[0], hands.pid)
         hands._early = messages[1:]
         return hands
 

@@ -14,6 +14,7 @@ from kiribi_cli.clock import monotonic, now_ms
 from kiribi_cli.runner import process
 from kiribi_cli.runner.alarms import Alarms
 from kiribi_cli.runner.attempt import Attempt, Base, stdin_of
+from kiribi_cli.runner.brand import Brand
 from kiribi_cli.runner.ending import Ending
 from kiribi_cli.runner.instant import rfc3339
 from kiribi_cli.runner.log import remove
@@ -63,6 +64,8 @@ class Launcher:
         # What has ended, and may have left a file.
         self.gone: set[int] = set()
         self.ending = Ending(self)
+        self.brand = Brand(db)
+        self.hands_id = f"{os.getpid()}:{process.start_ticks(os.getpid())}"
         self.oom = process.oom_kills()
         self.oom_at = monotonic()
         self._catch_children()
@@ -233,12 +236,14 @@ class Launcher:
             opened += os.pipe2(os.O_CLOEXEC)
             out, out_end, err, err_end = opened
             began = monotonic()
+            self.brand.put_on(attempt.job)
             pid = spawn(attempt.base.setting, attempt.program, attempt.argv, env, (stdin, out_end, err_end))
         except (OSError, SpawnFailedError):
             for fd in opened[::2]:
                 os.close(fd)
             raise
         finally:
+            self.brand.take_off()
             for fd in opened[1::2]:
                 os.close(fd)
             if stdin not in (0, self.null):

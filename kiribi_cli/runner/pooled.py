@@ -154,8 +154,11 @@ class Stream:
         return pieces
 
 
-def start_child(base: Base, harness: str, null: int) -> Child:
-    """Start an interpreter for callables. Raises SpawnFailedError or OSError."""
+def start_child(base: Base, harness: str, null: int, hands: str) -> Child:
+    """Start an interpreter for callables. `hands` names us, for whoever has to end it when we are killed.
+
+    Raises SpawnFailedError or OSError.
+    """
     from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, socketpair
 
     opened: list[int] = []
@@ -165,7 +168,8 @@ def start_child(base: Base, harness: str, null: int) -> Child:
         for _ in range(3):
             opened += os.pipe2(os.O_CLOEXEC)
         fds = (null, opened[3], opened[5], its_jobs.fileno(), opened[1], turns[1].fileno())
-        pid = spawn(base.setting, base.interpreter, [base.interpreter, harness], base.env, fds)
+        env = base.env | {"KIRIBI_HANDS": hands}
+        pid = spawn(base.setting, base.interpreter, [base.interpreter, harness], env, fds)
     except (OSError, SpawnFailedError):
         for fd in opened[::2]:
             os.close(fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from kiribi_cli.clock import monotonic, sleep
+from kiribi_cli.runner.brand import brand, brand_of
 from kiribi_cli.runner.plain import signal
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
@@ -24,7 +25,7 @@ _PASSES = 50
 class Process:
     """A process as /proc shows it, at one moment."""
 
-    __slots__ = ("group", "mark", "parent", "pid", "session", "start_ticks", "state")
+    __slots__ = ("brand", "group", "hands", "mark", "parent", "pid", "session", "start_ticks", "state")
 
     def __init__(self, pid: int, state: str, parent: int, group: int, session: int, start_ticks: int) -> None:
         self.pid = pid
@@ -33,8 +34,18 @@ class Process:
         self.group = group
         self.session = session
         self.start_ticks = start_ticks
-        # Attempt, job and database out of its environment, where that was read: see everybody().
+        # Where they were read (see everybody): attempt, job and database out of its environment; the hands whose
+        # child it is; and the brand, which stands for what has thrown its environment away.
         self.mark = _NO_MARK
+        self.hands = ""
+        self.brand = 0
+
+    def is_of_job(self, job: int, db_path: str | None) -> bool:
+        """Tell whether it belongs to any attempt of this job."""
+        _, its_job, db = self.mark
+        if self.mark is not _NO_MARK:
+            return its_job == job and (db_path is None or db == db_path)
+        return self.brand != 0 and self.brand == brand(job, db_path)
 
     def __repr__(self) -> str:
         return f"Process(pid={self.pid}, start_ticks={self.start_ticks}, state={self.state!r})"
@@ -86,39 +97,45 @@ def everybody() -> dict[int, Process]:
     for pid in sorted((int(name) for name in _entries("/proc") if name.isdigit()), reverse=True):
         process = look(pid)
         if process is not None and process.state not in "ZX":
-            process.mark = marks(pid)
+            _read_marks(process)
             found[pid] = process
     return found
 
 
-def marks(pid: int) -> tuple[int, int, str]:
-    """Read the environment marker a process was started with: attempt, job (0: none) and database."""
+def _read_marks(process: Process) -> None:
+    """Read what a process was started with. Its environment counts before its brand: it says more."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (pathlib costs the hands memory)
+        with open(f"/proc/{process.pid}/environ", "rb") as file:  # noqa: PTH123  (pathlib costs the hands memory)
             block = b"\0" + file.read()
     except OSError:
-        return _NO_MARK
-    if b"\0KIRIBI_ATTEMPT_ID=" not in block:
-        return _NO_MARK
-    return (
-        _number(_variable(block, b"KIRIBI_ATTEMPT_ID")),
-        _number(_variable(block, b"KIRIBI_JOB_ID")),
-        os.fsdecode(_variable(block, b"KIRIBI_DB")),
-    )
+        return
+    if b"\0KIRIBI_ATTEMPT_ID=" in block:
+        process.mark = (
+            _number(_variable(block, b"KIRIBI_ATTEMPT_ID")),
+            _number(_variable(block, b"KIRIBI_JOB_ID")),
+            os.fsdecode(_variable(block, b"KIRIBI_DB")),
+        )
+        return
+    process.hands = os.fsdecode(_variable(block, b"KIRIBI_HANDS"))
+    process.brand = brand_of(process.pid)
 
 
 def leftovers(
-    attempt_ids: Collection[int], db_path: str | None, first: Collection[tuple[int, int]] = ()
+    attempt_ids: Collection[int],
+    db_path: str | None,
+    first: Collection[tuple[int, int]] = (),
+    jobs: Collection[int] = (),
 ) -> list[Process]:
     """Find every process on this host that belongs to these attempts: by marker, by (pid, start_ticks) of their first
-    processes, and all that descend from those, or are in a session led by one of those. Never ourselves, never one
-    that we descend from.
+    processes, by the brand of their `jobs`, and all that descend from those, or are in a session led by one of those.
+    Never ourselves, never one that we descend from.
     """
     wanted = set(attempt_ids)
     known = set(first)
+    brands = {brand(job, db_path) for job in jobs} - {0}
 
     def is_ours(process: Process) -> bool:
-        if (process.pid, process.start_ticks) in known:
+        if (process.pid, process.start_ticks) in known or process.brand in brands:
             return True
         attempt, _, db = process.mark
         return attempt in wanted and (db_path is None or db == db_path)
@@ -132,23 +149,25 @@ def left_of_jobs(job_ids: Collection[int], db_path: str | None) -> dict[int, lis
     people = everybody()
     by_job: dict[int, list[int]] = {}
     for pid, process in people.items():
-        _, job, db = process.mark
-        if job in job_ids and (db_path is None or db == db_path):
-            by_job.setdefault(job, []).append(pid)
+        for job in job_ids:
+            if process.is_of_job(job, db_path):
+                by_job.setdefault(job, []).append(pid)
     return {job: with_descendants(people, pids) for job, pids in by_job.items()}
 
 
-def of_attempt(leader: int, attempt_id: int, db_path: str | None) -> list[Process]:
+def of_attempt(leader: int, attempt_id: int, job: int, db_path: str | None) -> list[Process]:
     """Find what belongs to an attempt among our own descendants. `leader`: its first process, 0 if the pid is another's
-    by now. A process that left the session, lost its parents and threw its environment away is not recognised.
+    by now. What left the session, lost its parents and threw its environment away still has its brand.
     """
     people = everybody()
     ours = _below({os.getpid()}, people)
+    its_brand = brand(job, db_path)
 
     def is_ours(pid: int) -> bool:
-        if leader and leader in (pid, people[pid].session):
+        process = people[pid]
+        if (leader and leader in (pid, process.session)) or (its_brand and process.brand == its_brand):
             return True
-        attempt, _, db = people[pid].mark
+        attempt, _, db = process.mark
         return attempt == attempt_id and (db_path is None or db == db_path)
 
     return with_descendants(people, [pid for pid in ours if is_ours(pid)])
@@ -262,6 +281,7 @@ def end_leftovers(
     attempt_ids: Collection[int],
     db_path: str | None,
     first: Collection[tuple[int, int]] = (),
+    jobs: Collection[int] = (),
     *,
     stop_signal: int = 15,
     kill_after_ms: int = 0,
@@ -272,7 +292,7 @@ def end_leftovers(
     """
 
     def find() -> list[Process]:
-        return leftovers(attempt_ids, db_path, first)
+        return leftovers(attempt_ids, db_path, first, jobs)
 
     left = find()
     if left and kill_after_ms > 0:

@@ -102,7 +102,7 @@ class Pool:
             if not child.is_leaving and child.given < base.reuse:
                 return child
             self._leave(child)
-        child = start_child(base, self._harness, self._hands.null)
+        child = start_child(base, self._harness, self._hands.null, self._hands.hands_id)
         self._children[child.pid] = child
         self._hands.watch(child.turns.fileno(), self._rang, child)
         return child
@@ -139,6 +139,7 @@ class Pool:
         self._hands.alarms.set(monotonic() + _LEAVE, self._put_out, child)
 
     def _put_out(self, child: Child) -> None:
+        # Known means not reaped yet, so the number is still its own.
         if self._children.get(child.pid) is child and not child.sent:
             os.killpg(child.pid, 9)
 

@@ -56,6 +56,8 @@ class Door:
     def close(self) -> None:
         """Take the door away."""
         remove(self.path)
+        # What the brain wrote down about us.
+        remove(self.path.removesuffix("sock") + "json")
         self._listener.close()
 
     def _hear(self, fd: int, _: object) -> None:

@@ -14,6 +14,7 @@ from kiribi_cli.core.outcome import Ended, Exited
 from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Started
 from kiribi_cli.runner.process import end_leftovers, is_alive, leftovers
+from kiribi_cli.runner.remains import bury
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -111,6 +112,7 @@ def test_what_killed_hands_left_in_the_folder_goes(bench, eventually):
     with pytest.raises(HandsLost):
         Hands.attach(bench.hands.path)
     remove_files(str(bench.files), [attempt])
+    bury(str(bench.files))
 
     assert [path.name for path in bench.files.iterdir()] == ["null"]
 
