@@ -236,7 +236,9 @@ WORKER = {
     "concurrency": Key("concurrency", forms.integer(1), "slots of one worker; default: the number of CPUs"),
     "drain_timeout": Key("drain_timeout_ms", forms.duration(), "how long a stopping worker waits for running jobs"),
     "poll": Key("poll_ms", forms.duration(low=50, high=60_000), "longest sleep between two looks at the queue"),
-    "lease": Key("lease_ms", forms.duration(low=10_000), "a silent worker on another host is dead after this"),
+    "lease": Key(
+        "lease_ms", forms.duration(low=10_000), "a worker that has not been heard for so long is taken for lost"
+    ),
     "min_free": Key("min_free", forms.size(), "with less free disk nothing is claimed"),
 }
 LOGS = {

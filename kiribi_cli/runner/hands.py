@@ -48,6 +48,10 @@ class HandsLost(Exception):  # noqa: N818  (named for what happened)
     """The hands are gone; what they ran is described by the attempts' recorded processes."""
 
 
+class HandsSilent(HandsLost):
+    """They are there, but stopped, or they hang."""
+
+
 class Hands:
     """A launcher process and the socket to it."""
 
@@ -95,18 +99,25 @@ class Hands:
         return hands
 
     @classmethod
-    def attach(cls, path: str) -> Self:
-        """Take over the hands whose brain has died. Raises HandsLost when nobody is there, or they have a brain.
+    def attach(cls, path: str, *, silent: int | None = None) -> Self:
+        """Take over the hands whose brain has died. Raises HandsLost when nobody is there, or they have a brain, and
+        HandsSilent when they do not answer. `silent`: the pid of a living brain that they are to leave, as if it had
+        died: they have left it when this returns.
 
         The first reports are a Started for all that runs and the Ended of everything not yet `settled`.
         Attempts that were not to be adopted are being ended; they report nothing.
         """
         wire = Wire(_connect(path))
+        if silent is not None:
+            wire.send([["leave", silent]])
         until = monotonic() + _KNOCK_MS / 1000
         messages: list[Any] = []
         while not messages and not wire.lost and monotonic() < until:
             select.select([wire.fd], [], [], max(0.0, until - monotonic()))
             messages = wire.receive()
+        if not messages and not wire.lost:
+            wire.close()
+            raise HandsSilent(f"the hands at {path} do not answer")
         if not messages or messages[0][0] != "hello":
             wire.close()
             raise HandsLost(f"the hands at {path} did not answer; they may have a worker")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 from kiribi_cli.clock import monotonic
 from kiribi_cli.runner import process
@@ -67,12 +68,16 @@ class Door:
         for message in wire.receive():
             self._hands.obey(message)
         if wire.lost:
-            self._wire = None
-            self._is_full = False
-            self._hands.forget(fd)
-            self._hands.orphaned()
+            self._lose_brain(fd)
             if self._knocking:
+                self._hands.unwatch(self._knocking[0])
                 self._let_in(self._knocking.pop(0))
+
+    def _lose_brain(self, fd: int) -> None:
+        self._wire = None
+        self._is_full = False
+        self._hands.forget(fd)
+        self._hands.orphaned()
 
     def _knock(self, _: int, __: object) -> None:
         # _socket's own accept: socket would import enum and selectors.
@@ -83,14 +88,26 @@ class Door:
         if self._wire is None:
             self._let_in(fd)
             return
-        # Our brain may just have died; we hear of that in this turn or the next.
+        # Our brain may just have died; we hear of that in this turn or the next. Or we are told to leave it.
         self._knocking.append(fd)
+        self._hands.watch(fd, self._asked, Wire(fd))
         self._hands.alarms.set(monotonic() + _KNOCK, self._send_away, fd)
+
+    def _asked(self, fd: int, knocker: Wire) -> None:
+        """Leave a brain that is silent, if it is the one that is meant; all is then as after its death."""
+        messages = knocker.receive()
+        if self._wire is not None and messages == [["leave", _peer(self._wire.fd)]]:
+            self._knocking.remove(fd)
+            self._hands.unwatch(fd)
+            self._lose_brain(self._wire.fd)
+            self._let_in(fd)
+        elif messages or knocker.lost:
+            self._send_away(fd)
 
     def _send_away(self, fd: int) -> None:
         if fd in self._knocking:
             self._knocking.remove(fd)
-            os.close(fd)
+            self._hands.forget(fd)
 
     def _let_in(self, fd: int) -> None:
         """Serve a new brain: tell it what runs, and all ends that nobody has stored yet."""
@@ -169,6 +186,17 @@ def listen(path: str) -> Any:
     listener.listen(8)
     listener.setblocking(False)  # noqa: FBT003  (takes no keywords)
     return listener
+
+
+def _peer(fd: int) -> int:
+    """The process at the other end of our socket: our brain."""
+    from _socket import SO_PEERCRED, SOL_SOCKET, socket
+
+    end = socket(fileno=os.dup(fd))
+    try:
+        return int.from_bytes(end.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[:4], sys.byteorder)
+    finally:
+        end.close()
 
 
 def _takes(fd: int) -> bool:

@@ -14,6 +14,7 @@ from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Problem, Status
 from kiribi_cli.core.outcome import Usage
 from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.core.settle import Decision, Standing
+from kiribi_cli.errors import Code, KiribiError
 
 if TYPE_CHECKING:
     from kiribi_cli.core.published import Published
@@ -150,6 +151,14 @@ class NewWorker:
     slots: int
     queues: Mapping[str, int | None] | None
     config_path: str | None
+
+
+class DeclaredLost(KiribiError):  # noqa: N818  (named for what happened)
+    """This worker was silent for so long that others took it for lost: its claims are theirs, it can write none."""
+
+    def __init__(self, worker_id: int) -> None:
+        sentence = f"worker {worker_id} is not registered any more: it was taken for lost"
+        super().__init__(Code.STORE, sentence, hint="start it again", final=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +408,13 @@ class Store(Protocol):
         ...
 
     def held_by(self, worker_id: int) -> list[Held]: ...
+    def declare_lost(self, worker: Worker, *, by: int, silent_ms: int, now: int) -> list[Held] | None:
+        """Mark a silent worker as lost and move all that it holds to worker `by`, in one transaction.
+
+        None, and nothing is changed, when its heartbeat is not the one in `worker` any more, or it has ended.
+        """
+        ...
+
     def take_over(self, held: Sequence[Held], *, by: int, now: int) -> list[Claim]:
         """Move claims of a dead worker to worker `by`, keeping their tokens; those settled meanwhile are left out."""
         ...
@@ -510,4 +526,8 @@ class Store(Protocol):
 
     def export(self) -> Iterator[dict[str, Any]]: ...
     def import_(self, records: Iterable[dict[str, Any]]) -> int: ...
+    def hurry(self, patience_s: float) -> None:
+        """Wait for other writers no longer than this from now on: for a loop that has other things to do, too."""
+        ...
+
     def close(self) -> None: ...

@@ -96,8 +96,10 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, driver.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == 5
 
 
-def patiently(connection: "driver.Connection", sql: str, values: "Any" = (), *, alone: bool = False) -> "driver.Cursor":
-    """Execute a statement; while another process stands in the way try again, for up to 30 s.
+def patiently(
+    connection: "driver.Connection", sql: str, values: "Any" = (), *, alone: bool = False, patience_s: float = BUSY_S
+) -> "driver.Cursor":
+    """Execute a statement; while another process stands in the way try again, for so many seconds.
 
     `alone`: nobody else tries, so it may be tried often.
     """
@@ -106,7 +108,7 @@ def patiently(connection: "driver.Connection", sql: str, values: "Any" = (), *, 
     except driver.OperationalError as error:
         if not is_busy(error):
             raise
-    deadline = clock.monotonic() + BUSY_S
+    deadline = clock.monotonic() + patience_s
     tries = 0
     while True:
         clock.sleep(0.000_1 if alone and tries < 200 else _pause(tries))
@@ -124,7 +126,7 @@ def _pause(tries: int) -> float:
     return (0.000_3 + 0.000_4 * spread) * (1 if tries < 40 else 3)
 
 
-def begin(connection: "driver.Connection", run_dir: str | None = None) -> None:
+def begin(connection: "driver.Connection", run_dir: str | None = None, *, patience_s: float = BUSY_S) -> None:
     """Begin a write transaction. Deferred ones fail with a "busy" that no waiting cures, so there are none.
 
     With `run_dir` writers take their turns (line.py): only the first in the line tries to get in.
@@ -134,7 +136,7 @@ def begin(connection: "driver.Connection", run_dir: str | None = None) -> None:
         if place is None and run_dir and not _begun(connection):
             place = line.enter(run_dir, make=True)
         if not connection.in_transaction:
-            patiently(connection, "BEGIN IMMEDIATE", alone=place is not None)
+            patiently(connection, "BEGIN IMMEDIATE", alone=place is not None, patience_s=patience_s)
     finally:
         line.leave(place)
 

@@ -7,6 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
+from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import bell, connect, trouble
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.statements import statement
@@ -22,17 +23,19 @@ class Database:
         self.path = path
         self.durability = durability
         self.run_dir = connect.run_dir(path)
+        # How long statements wait for other writers.
+        self.patience_s = connect.BUSY_S
         self._identity = connect.identity(path)
 
     def rows(self, name: str, /, **values: Any) -> list[Row]:
         """Read all rows: so no statement keeps a lock or an old snapshot."""
         try:
-            return connect.patiently(self.connection, statement(name), values).fetchall()
+            return self._patiently(statement(name), values).fetchall()
         except UnicodeEncodeError:
             # Bytes from a command line that are no text: nothing of that name can be in here.
             return []
         except driver.Error as error:
-            raise trouble.raised(error, self.path) from error
+            raise self._raised(error) from error
 
     def row(self, name: str, /, **values: Any) -> Row | None:
         rows = self.rows(name, **values)
@@ -44,9 +47,9 @@ class Database:
 
     def pragma(self, name: str) -> Any:
         try:
-            return connect.patiently(self.connection, f"PRAGMA {name}").fetchone()[0]
+            return self._patiently(f"PRAGMA {name}").fetchone()[0]
         except driver.Error as error:
-            raise trouble.raised(error, self.path) from error
+            raise self._raised(error) from error
 
     def run(self, name: str, /, **values: Any) -> int:
         """Execute a writing statement within a transaction; answer how many rows it changed."""
@@ -66,7 +69,7 @@ class Database:
         """Write: all or nothing, durable at the end."""
         self.check_identity()
         try:
-            connect.begin(self.connection, self.run_dir)
+            connect.begin(self.connection, self.run_dir, patience_s=self.patience_s)
             try:
                 yield
                 self.connection.execute("COMMIT")
@@ -75,7 +78,7 @@ class Database:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
         except driver.Error as error:
-            raise trouble.raised(error, self.path) from error
+            raise self._raised(error) from error
         if not connect.SAFE:
             connect.checkpoint_defensively(self.path, self.connection, durability=self.durability)
 
@@ -83,14 +86,20 @@ class Database:
     def snapshot(self) -> Iterator[None]:
         """Read several statements of one moment. Keep it short: the WAL cannot be reused meanwhile."""
         try:
-            connect.patiently(self.connection, "BEGIN")
+            self._patiently("BEGIN")
             try:
                 yield
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("COMMIT")
         except driver.Error as error:
-            raise trouble.raised(error, self.path) from error
+            raise self._raised(error) from error
+
+    def _patiently(self, sql: str, values: Any = ()) -> driver.Cursor:
+        return connect.patiently(self.connection, sql, values, patience_s=self.patience_s)
+
+    def _raised(self, error: driver.Error) -> KiribiError:
+        return trouble.raised(error, self.path, patience_s=self.patience_s)
 
     def check_identity(self) -> None:
         """Refuse to write into a file that nobody will find any more."""

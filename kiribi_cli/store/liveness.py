@@ -1,6 +1,10 @@
-"""Who is alive: a worker holds a lock that the kernel frees when it dies. Nothing is concluded from age alone."""
+"""Who is alive: a worker holds a lock that the kernel frees when it dies. Nothing is concluded from age alone.
+
+A worker that holds its lock may still be silent (stopped, hung); that is judged in worker/silence.py.
+"""
 
 import fcntl
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -24,16 +28,31 @@ class Liveness:
     """The lock that proves a worker alive. Take it before `register`; not passed on to children (close-on-exec)."""
 
     def __init__(self, run_dir: str, name: str, pid: int, process: str | None) -> None:
-        private.make_folder(run_dir)
-        path = lock_path(run_dir, name, pid, process)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._path = lock_path(run_dir, name, pid, process)
+        self._name = name
+        self._fd = self._taken()
+
+    def _taken(self) -> int:
+        private.make_folder(self._path.parent)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._fd)
-            raise KiribiError(
-                Code.CONFLICT, f'a worker "{name}" of this process is registered already', hint="kiribi ps lists them"
-            ) from None
+            os.close(descriptor)
+            sentence = f'a worker "{self._name}" of this process is registered already'
+            raise KiribiError(Code.CONFLICT, sentence, hint="kiribi ps lists them") from None
+        return descriptor
+
+    def renew(self) -> bool:
+        """Take the lock again where somebody has removed its file; true if that was so."""
+        try:
+            if os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:  # noqa: PTH116  (once a second for ever)
+                return False
+        except FileNotFoundError:
+            pass
+        old, self._fd = self._fd, self._taken()
+        os.close(old)
+        return True
 
     def fileno(self) -> int:
         return self._fd
@@ -46,11 +65,14 @@ class Liveness:
 
 
 def is_alive(run_dir: str, name: str, pid: int, process: str | None, *, heartbeat_at: int, now: int) -> bool:
-    """Test the lock. A file that is not there was removed by somebody: then the lease decides."""
+    """Test the lock. A file that is not there was removed by somebody: then the process itself is looked at, and
+    where it cannot be seen the lease decides.
+    """
     try:
         descriptor = os.open(lock_path(run_dir, name, pid, process), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return now - heartbeat_at < LEASE_MS
+        is_there = _is_there(pid, process)
+        return now - heartbeat_at < LEASE_MS if is_there is None else is_there
     try:
         # Shared: several may ask at once. The owner took its lock when it started and does not ask for it again.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -59,6 +81,22 @@ def is_alive(run_dir: str, name: str, pid: int, process: str | None, *, heartbea
     finally:
         os.close(descriptor)
     return False
+
+
+def _is_there(pid: int, process: str | None) -> bool | None:
+    """Whether a process of this boot and pid namespace still runs; None for one that cannot be seen from here."""
+    try:
+        boot, namespace, ticks = json.loads(process or "")
+        here = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(), os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except (OSError, ValueError):
+        return None
+    if (boot, namespace) != here:
+        return None
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return False
+    return int(fields[18]) == ticks and state not in "ZX"
 
 
 def forget(run_dir: str, name: str, pid: int, process: str | None) -> None:

@@ -177,6 +177,9 @@ class SqliteStore:
     def held_by(self, worker_id: int) -> list[Held]:
         return workers.held_by(self._db, worker_id)
 
+    def declare_lost(self, worker: Worker, *, by: int, silent_ms: int, now: int) -> list[Held] | None:
+        return workers.declare_lost(self._db, worker, by, silent_ms, now)
+
     def take_over(self, held: Sequence[Held], *, by: int, now: int) -> list[Claim]:  # noqa: ARG002  (the protocol's)
         return workers.take_over(self._db, held, by)
 
@@ -311,6 +314,9 @@ class SqliteStore:
 
     def import_(self, records: Iterable[dict[str, Any]]) -> int:
         return transfer.import_(self._db, records)
+
+    def hurry(self, patience_s: float) -> None:
+        self._db.patience_s = patience_s
 
     def close(self) -> None:
         self._db.close()

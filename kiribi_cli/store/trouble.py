@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kiribi_cli.errors import Code, KiribiError
-from kiribi_cli.store.connect import APPLICATION_ID, SCHEMA_VERSION, driver
+from kiribi_cli.store.connect import APPLICATION_ID, BUSY_S, SCHEMA_VERSION, driver
 
 # Primary result codes of SQLite (sqlite.org/rescode.html); the constants are not in every driver.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _AUTH, _NOTADB = (
@@ -12,15 +12,12 @@ _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL,
 )  # fmt: skip
 
 
-def explain(error: driver.Error, path: str) -> KiribiError | None:
+def explain(error: driver.Error, path: str, patience_s: float = BUSY_S) -> KiribiError | None:
     """Say what a person can do about it; None for a mistake of ours, which must crash."""
     code = getattr(error, "sqlite_errorcode", None)
     match None if code is None else code & 0xFF:
         case 5 | 15:
-            return _store(
-                f"the database {path} is busy: another process has been writing to it for 30 s",
-                "kiribi ps shows the workers; fuser on the file shows who else has it open",
-            )
+            return busy(path, patience_s)
         case 8 | 3 | 23:
             return _store(f"the database {path} cannot be written by you", f"ls -l {path}")
         case 10:
@@ -48,12 +45,26 @@ def explain(error: driver.Error, path: str) -> KiribiError | None:
             return None
 
 
-def raised(error: driver.Error, path: str) -> KiribiError:
+def raised(error: driver.Error, path: str, *, patience_s: float = BUSY_S) -> KiribiError:
     """Return what to raise instead of `error`; raises the error itself if it is a mistake of ours."""
-    told = explain(error, path)
+    told = explain(error, path, patience_s)
     if told is None:
         raise error
     return told
+
+
+def busy(path: str, patience_s: float) -> KiribiError:
+    """Name who has been writing all the time, where the kernel tells."""
+    from kiribi_cli.store.writer import writer
+
+    who = writer(path)
+    if who is None:
+        sentence = f"the database {path} is busy: another process has been writing to it for {patience_s:g} s"
+        return _store(sentence, "kiribi ps shows the workers; fuser on the file shows who else has it open")
+    stopped = ", which is stopped (Ctrl-Z, or kill -STOP)," if who.is_stopped else ""
+    sentence = f"the database {path} is busy: process {who.pid}{stopped} has been writing to it for {patience_s:g} s"
+    hint = f"kill -CONT {who.pid} lets it go on" if who.is_stopped else f"it is: {who.command}"
+    return _store(sentence, hint)
 
 
 def _cannot_open(path: str) -> KiribiError:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from kiribi_cli.core.durations import spell
 from kiribi_cli.core.job import NewJob
-from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.store import claim as claiming
-from kiribi_cli.store.base import Claim, Inserted, Running, Settlement, Turn, Want
+from kiribi_cli.store.base import Claim, DeclaredLost, Inserted, Running, Settlement, Turn, Want
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.insert import holder_of, insert_jobs
@@ -53,8 +52,7 @@ def next_due(db: Database) -> int | None:
 def _worker(db: Database, worker_id: int) -> tuple[str, str]:
     row = db.row("turn.worker_name", worker_id=worker_id)
     if row is None:
-        # Declared dead by a rescuer (a long sleep of the machine): it must neither claim nor settle.
-        raise KiribiError(Code.STORE, f"worker {worker_id} is not registered any more", hint="start it again")
+        raise DeclaredLost(worker_id)
     return row[0], row[1]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kiribi_cli import clock
 from kiribi_cli.store import liveness
-from kiribi_cli.store.base import CancelRequest, Claim, Held, NewWorker, Worker
+from kiribi_cli.store.base import CancelRequest, Claim, DeclaredLost, Held, NewWorker, Worker
 from kiribi_cli.store.database import Database, Row
 from kiribi_cli.store.events import event
 from kiribi_cli.store.rows import tags_of, worker_of
@@ -58,10 +58,11 @@ def _leave_waiting(db: Database, worker_id: int, now: int) -> None:
 
 
 def heartbeat(db: Database, worker_id: int, state: str, now: int, *, low_disk: bool, config_error: str | None) -> None:
+    """Raises DeclaredLost when others have taken it for lost meanwhile."""
     with db.transaction():
-        db.run(
-            "workers.heartbeat", id=worker_id, state=state, now=now, low_disk=int(low_disk), config_error=config_error
-        )
+        values = {"id": worker_id, "state": state, "low_disk": int(low_disk), "config_error": config_error}
+        if not db.run("workers.heartbeat", now=now, **values):
+            raise DeclaredLost(worker_id)
 
 
 def ask_to_stop(db: Database, worker_ids: Sequence[int], how: str) -> None:
@@ -94,6 +95,20 @@ def held_by(db: Database, worker_id: int) -> list[Held]:
     return [_held(row, worker_id) for row in db.rows("workers.held_by", id=worker_id)]
 
 
+def declare_lost(db: Database, worker: Worker, by: int, silent_ms: int, now: int) -> list[Held] | None:
+    with db.transaction():
+        # One transaction: whoever wakes up meanwhile either shows that it lives before this, or finds itself fenced.
+        if not db.run("workers.declare_lost", id=worker.id, heartbeat_at=worker.heartbeat_at, now=now):
+            return None
+        held = held_by(db, worker.id)
+        for one in held:
+            _move(db, one, by)
+        details = json.dumps({"silent_ms": silent_ms, "declared_by": by})
+        db.run("turn.event", **event("worker.lost", now, by=worker.name, reason="silent", details=details))
+    liveness.forget(db.run_dir, worker.name, worker.pid, worker.process)
+    return held
+
+
 def _held(row: Row, worker_id: int) -> Held:
     (
         id_, job, kind, adhoc, queue, priority, tags, payload, options, attempt, attempts, max_attempts, snoozes,
@@ -111,14 +126,10 @@ def take_over(db: Database, held: Sequence[Held], by: int) -> list[Claim]:
     if not held:
         return []
     with db.transaction():
-        return [
-            one.claim
-            for one in held
-            if db.run(
-                "workers.take_over",
-                by=by,
-                job_id=one.claim.job_id,
-                attempt_id=one.claim.attempt_id,
-                worker_id=one.worker_id,
-            )
-        ]
+        return [one.claim for one in held if _move(db, one, by)]
+
+
+def _move(db: Database, one: Held, by: int) -> bool:
+    claim = one.claim
+    token = {"job_id": claim.job_id, "attempt_id": claim.attempt_id, "worker_id": one.worker_id}
+    return bool(db.run("workers.take_over", by=by, **token))

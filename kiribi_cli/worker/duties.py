@@ -13,20 +13,31 @@ from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.runner.launch import Place
 from kiribi_cli.store.base import Store
 from kiribi_cli.worker.definitions import Definitions
-from kiribi_cli.worker.flight import STORE_PATIENCE, Flight
+from kiribi_cli.worker.flight import Flight
 from kiribi_cli.worker.journal import Journal
+from kiribi_cli.worker.outage import STORE_PATIENCE, Outage
+from kiribi_cli.worker.silence import beat_s
 from kiribi_cli.worker.stopping import Stopping
 from kiribi_cli.worker.watch import Watch
 
 # What was claimed ahead is given back when nothing has ended for so long (seconds).
 STUCK_AFTER = 0.2
+# A heartbeat that is so late (seconds) was not merely waited for.
+OVERSLEPT_S = 2.0
 
 
 class Duties:
     """The small things. None of them stops the worker: what fails is tried at the next look."""
 
     def __init__(
-        self, store: Store, worker_id: int, flight: Flight, definitions: Definitions, place: Place, journal: Journal
+        self,
+        store: Store,
+        worker_id: int,
+        flight: Flight,
+        definitions: Definitions,
+        place: Place,
+        journal: Journal,
+        outage: Outage,
     ) -> None:
         self.low_disk = False
         self.watch = Watch(store.path)
@@ -36,10 +47,13 @@ class Duties:
         self._definitions = definitions
         self._place = place
         self._journal = journal
+        self._outage = outage
         self._asked_to_cancel: set[int] = set()
         # Whether somebody may have asked for something since we heard last.
         self._unheard = True
         self._next_beat = 0.0
+        # When we showed last that we live: registering did.
+        self.beat_at = clock.monotonic()
 
     def hear(self, stopping: Stopping, hands: Hands) -> None:
         """Do what people ask: end running jobs, or go."""
@@ -89,7 +103,7 @@ class Duties:
             self.reload(stopping)
         self._look_at_disk(stopping)
         self._return_the_stuck(hands)
-        if clock.monotonic() >= self._next_beat:
+        if clock.monotonic() >= self._next_beat or self._outage.lasts:
             self.beat(stopping)
 
     def reload(self, stopping: Stopping) -> None:
@@ -133,7 +147,8 @@ class Duties:
 
     def beat(self, stopping: Stopping) -> None:
         """Show that we live, and how we are."""
-        self._next_beat = clock.monotonic() + self._definitions.config.worker.lease_ms / 3000
+        now = clock.monotonic()
+        self._next_beat = now + beat_s(self._definitions.config.worker.lease_ms)
         try:
             self._store.heartbeat(
                 self._worker_id,
@@ -144,9 +159,24 @@ class Duties:
             )
         except KiribiError as error:
             # Busy or full: the lock proves that we live, and the next beat comes.
-            if error.final:
-                raise
+            self._outage.failed(error)
             self._next_beat = clock.monotonic() + STORE_PATIENCE
+        else:
+            self.beat_at = now
+            self._outage.over()
+
+    def show_life(self, stopping: Stopping) -> None:
+        """Beat before anything else when that is long overdue: we have been stopped, and perhaps taken for lost."""
+        if clock.monotonic() - self._next_beat > OVERSLEPT_S:
+            self.beat(stopping)
+
+    def is_overdue(self) -> bool:
+        """Whether we have not shown for long that we live: whoever cannot renew a lease takes nothing new on it.
+
+        So a worker that wakes up claims nothing before it knows whether it was declared lost.
+        """
+        lease_ms = self._definitions.config.worker.lease_ms
+        return clock.monotonic() - self.beat_at > beat_s(lease_ms) + lease_ms / 3000
 
 
 def free_bytes(path: str) -> int:

@@ -18,12 +18,11 @@ from kiribi_cli.store.base import Claim, Held, Running, Settlement, Store, Want
 from kiribi_cli.worker.attempts import began_and_ended, running, settlement, work_of
 from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.journal import Journal
+from kiribi_cli.worker.outage import STORE_PATIENCE, Outage
 from kiribi_cli.worker.slots import Busy, Slots
 
 # Which process an attempt is gets written with whatever else is written; alone, only after this long (seconds).
 BEGAN_PATIENCE = 0.1
-# After a transaction that failed (disk full, database busy): seconds until it is tried again.
-STORE_PATIENCE = 1.0
 # Ends wait so long for company at most, only while jobs claimed ahead keep every slot busy, and until they are enough
 # for what a transaction costs besides them not to matter.
 GATHER_S = 0.01
@@ -34,7 +33,14 @@ class Flight:
     """What is in the hands, and what they said that is not stored yet."""
 
     def __init__(
-        self, store: Store, worker_id: int, definitions: Definitions, place: Place, slots: Slots, journal: Journal
+        self,
+        store: Store,
+        worker_id: int,
+        definitions: Definitions,
+        place: Place,
+        slots: Slots,
+        journal: Journal,
+        outage: Outage,
     ) -> None:
         self.slots = slots
         # Attempts claimed and not given back, and those of them that have ended.
@@ -49,6 +55,7 @@ class Flight:
         self._definitions = definitions
         self._place = place
         self._journal = journal
+        self._outage = outage
         # Ends of adoptable attempts that have been stored: their hands need not keep them any longer.
         self.stored: list[int] = []
         self._kept_by_hands: list[int] = []
@@ -164,11 +171,11 @@ class Flight:
                 returned=self._returned,
             )
         except KiribiError as error:
-            if error.final:
-                raise
+            self._outage.failed(error)
             self._quiet_until = clock.monotonic() + STORE_PATIENCE
-            self._journal.say(now, f"cannot write, trying again: {error.message}")
             return
+        if self._is_something_to_write():
+            self._outage.over()
         self._forget_written(turn.lost, now)
         self._start(turn.claims, now, hands)
         if wanted is not None:
@@ -227,6 +234,10 @@ class Flight:
         # If the hands have just died, their silence is heard in the next step, and these are among what they held.
         with suppress(HandsLost):
             hands.start_many(launches)
+
+    def unstored(self) -> list[Claim]:
+        """Give the claims of attempts that have ended, which the store does not know yet."""
+        return [one.claim for one in self._settlements]
 
     # -- how long it can wait
 

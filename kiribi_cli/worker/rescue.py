@@ -5,7 +5,7 @@ given up while a process of it lives on this host.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from select import select
 
@@ -16,7 +16,8 @@ from kiribi_cli.core.records import dataclass, field
 from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
 from kiribi_cli.runner.launch import Report, Started
 from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, look, pid_namespace, send
-from kiribi_cli.store.base import Claim, Held, Store
+from kiribi_cli.store.base import Claim, Held, Store, Worker
+from kiribi_cli.worker.silence import Silence
 
 # Between two looks at what is still dying.
 PAUSE = 0.05
@@ -48,8 +49,19 @@ class Rescue:
     """Look for dead workers and see to the end of what they held, without ever blocking for long."""
 
     def __init__(
-        self, store: Store, worker_id: int, rules_of: RulesOf, *, run_dir: str, db_path: str | None, adopts: bool = True
+        self,
+        store: Store,
+        worker_id: int,
+        rules_of: RulesOf,
+        *,
+        run_dir: str,
+        db_path: str | None,
+        adopts: bool = True,
+        config_path: str | None = None,
     ) -> None:
+        self.silence = Silence(worker_id, config_path)
+        # Silent workers that we have declared lost, for how many seconds they were silent, how many jobs they held.
+        self.declared: list[tuple[Worker, float, int]] = []
         self._store = store
         self._worker_id = worker_id
         self._rules_of = rules_of
@@ -57,14 +69,20 @@ class Rescue:
         self._db_path = db_path
         self._dying: list[Dying] = []
         self.attached: list[Hands] = []
+        # Those with which we run jobs ourselves.
+        self.own: Hands | None = None
         # What attached hands said of attempts that we have not taken over: their worker may be the next one found dead.
         self._said: dict[int, tuple[Hands, list[Report]]] = {}
         self._to_greet = adopts
 
-    def look(self) -> list[Adopted]:
-        """Take over what dead workers held; gives what is to be adopted, keeps the rest until it is gone."""
+    def look(self, lease_ms: int | None = None) -> list[Adopted]:
+        """Take over what dead workers held; gives what is to be adopted, keeps the rest until it is gone.
+
+        With `lease_ms` also what workers hold that have been silent for so long.
+        """
         adopted: list[Adopted] = []
-        dead_workers = self._store.dead_workers()
+        workers = self._store.workers()
+        dead_workers = [worker for worker in workers if not worker.alive]
         for dead in dead_workers:
             held = self._store.held_by(dead.id)
             if held:
@@ -75,7 +93,32 @@ class Rescue:
             self._let_go()
         if self._to_greet:
             self._greet(path for path in waiting(self._run_dir) if not self._has_brain(path))
+        if lease_ms is not None:
+            for worker, seconds in self.silence.over(workers, lease_ms=lease_ms, now=clock.monotonic()):
+                adopted += self.take_from_silent(worker, seconds)
         return adopted
+
+    def take_from_silent(self, worker: Worker, seconds: float) -> list[Adopted]:
+        """Take over what a worker holds that lives but is silent.
+
+        Its hands go first: if we die in between, or it wakes up, it is as if they had been killed. Only then is it
+        fenced, unless it has shown that it lives.
+        """
+        from kiribi_cli.runner.disarm import disarm
+
+        own = [self.own] if self.own else []
+        brain = worker.pid, json.loads(worker.process or "[0, 0, 0]")[2]
+        taken = disarm(self._run_dir, brain, but=[*own, *self.attached])
+        if taken is None:
+            return []
+        for hands in taken:
+            self._welcome(hands)
+        now = clock.now_ms()
+        held = self._store.declare_lost(worker, by=self._worker_id, silent_ms=round(seconds * 1000), now=now)
+        if held is None:
+            return []
+        self.declared.append((worker, seconds, len(held)))
+        return self._part(held, {one.claim.attempt_id: one.claim for one in held})
 
     def _take_over(self, held: Sequence[Held]) -> list[Adopted]:
         if any(self._rules_of(one.claim).on_worker_death == "adopt" for one in held):
@@ -83,6 +126,10 @@ class Rescue:
         claims = {
             claim.attempt_id: claim for claim in self._store.take_over(held, by=self._worker_id, now=clock.now_ms())
         }
+        return self._part(held, claims)
+
+    def _part(self, held: Sequence[Held], claims: Mapping[int, Claim]) -> list[Adopted]:
+        """Give what goes on in hands that talk to us, and see to the end of the rest."""
         early = {attempt_id: self._said.pop(attempt_id) for attempt_id in claims if attempt_id in self._said}
         self.lose([one for one in held if one.claim.attempt_id in claims and one.claim.attempt_id not in early])
         return [Adopted(claims[attempt_id], hands, reports) for attempt_id, (hands, reports) in early.items()]
@@ -98,10 +145,13 @@ class Rescue:
                 hands = Hands.attach(path)
             except HandsLost:
                 continue
-            self.attached.append(hands)
-            for report in _greeting(hands):
-                if isinstance(report, Started | Ended):
-                    self._said.setdefault(report.attempt_id, (hands, []))[1].append(report)
+            self._welcome(hands)
+
+    def _welcome(self, hands: Hands) -> None:
+        self.attached.append(hands)
+        for report in _greeting(hands):
+            if isinstance(report, Started | Ended):
+                self._said.setdefault(report.attempt_id, (hands, []))[1].append(report)
 
     def _has_brain(self, path: str) -> bool:
         """Whether these hands are the child of a living worker: then there is no need to knock and wait."""
@@ -151,7 +201,8 @@ class Rescue:
         return done
 
     def _left(self, held: Held) -> list[Process]:
-        return leftovers([held.claim.attempt_id], self._db_path, _first(held))
+        claim = held.claim
+        return leftovers([claim.attempt_id], self._db_path, _first(held), [claim.job_id])
 
     def _signal(self, dying: Dying, left: Iterable[Process], *, kill: bool) -> None:
         import signal

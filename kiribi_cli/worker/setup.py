@@ -87,7 +87,7 @@ class Enlisted:
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
         try:
-            return Worker(self.store, self.definitions, self.place, self.setup, self.journal, signals).run()
+            return Worker(self.store, self.definitions, self.place, self.setup, self.journal, signals, liveness).run()
         finally:
             liveness.close()
 

@@ -32,6 +32,10 @@ class Wake:
         del self._by_fd[fd]
         self._epoll.unregister(fd)
 
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._epoll.close()
+
     def wait(self, seconds: float, watch: Watch, glance: Callable[[], bool]) -> list[Waking]:
         """What stirred within `seconds`; a signal ends the wait early, with what stirred so far.
 

@@ -8,18 +8,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from kiribi_cli import __version__, clock
+from kiribi_cli.core.durations import took
 from kiribi_cli.core.job import Event
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.runner.launch import Place
-from kiribi_cli.store.base import NewWorker, Store, Want
+from kiribi_cli.store.base import DeclaredLost, NewWorker, Store, Want
+from kiribi_cli.store.connect import BUSY_S
+from kiribi_cli.store.liveness import Liveness
 from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.duties import Duties
 from kiribi_cli.worker.flight import Flight
 from kiribi_cli.worker.journal import Journal
+from kiribi_cli.worker.outage import WRITER_PATIENCE, Outage
 from kiribi_cli.worker.rescue import Rescue
 from kiribi_cli.worker.signals import Signals
+from kiribi_cli.worker.silence import beat_s
 from kiribi_cli.worker.slots import Busy, Slots
 from kiribi_cli.worker.stopping import Limits, Stopping
 from kiribi_cli.worker.sweeper import Sweeper
@@ -27,6 +32,8 @@ from kiribi_cli.worker.wake import Wake, Waking
 
 # New hands are started so many seconds after the last ones at the earliest.
 HANDS_PAUSE = 1.0
+# How long other writers are waited for with the last thing that a worker writes.
+PARTING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,14 @@ class Worker:
     """One worker: its connection, its hands, its slots."""
 
     def __init__(
-        self, store: Store, definitions: Definitions, place: Place, setup: Setup, journal: Journal, signals: Signals
+        self,
+        store: Store,
+        definitions: Definitions,
+        place: Place,
+        setup: Setup,
+        journal: Journal,
+        signals: Signals,
+        lock: Liveness,
     ) -> None:
         self.store = store
         self.definitions = definitions
@@ -55,9 +69,11 @@ class Worker:
         self.setup = setup
         self.journal = journal
         self.signals = signals
-        self.slots = Slots(setup.identity.slots, setup.identity.queues)
-        self.wake = Wake()
+        self.lock = lock
+        self.outage = Outage(journal)
         self._next_look = 0.0
+        self._failed_for_good = False
+        self._is_open = False
 
     # -- a worker's life
 
@@ -66,28 +82,43 @@ class Worker:
         self.begin()
         try:
             while not self.finished():
-                self.step(self.patience())
+                try:
+                    self.step(self.patience())
+                except DeclaredLost:
+                    self.begin_anew()
         finally:
             self.end()
-        return not self.flight.failed_for_good
+        return not (self._failed_for_good or self.flight.failed_for_good)
 
     def begin(self) -> None:
         """Register, listen, start the hands. The lock that proves us alive must be held already."""
         now = clock.now_ms()
+        self.slots = Slots(self.setup.identity.slots, self.setup.identity.queues)
+        self.wake = Wake()
         self.worker_id = self.store.register(self.setup.identity, now=now)
         self.bell = self.store.listen(self.worker_id)
         self.definitions.publish(self.store)
-        self.flight = Flight(self.store, self.worker_id, self.definitions, self.place, self.slots, self.journal)
-        self.duties = Duties(self.store, self.worker_id, self.flight, self.definitions, self.place, self.journal)
+        # From now on there is more to do than to wait for other writers.
+        self.store.hurry(WRITER_PATIENCE)
+        common = self.definitions, self.place
+        self.flight = Flight(self.store, self.worker_id, *common, self.slots, self.journal, self.outage)
+        self.duties = Duties(self.store, self.worker_id, self.flight, *common, self.journal, self.outage)
         self.stopping = Stopping(
             self.flight, self.signals, self.setup.limits, self.journal,
             drain_timeout_ms=self._drain_timeout_ms, told=lambda: self.duties.beat(self.stopping),
         )  # fmt: skip
         self.rescue = Rescue(
-            self.store, self.worker_id, self.definitions.rules, run_dir=self.setup.run_dir, db_path=self.place.db_path
+            self.store,
+            self.worker_id,
+            self.definitions.rules,
+            run_dir=self.setup.run_dir,
+            db_path=self.place.db_path,
+            config_path=self.setup.identity.config_path,
         )
         self.sweeper = Sweeper(self.setup.sweep_argv, self.setup.run_dir)
         self.hands = self._start_hands()
+        self._is_open = True
+        self._next_look = 0.0
         self.wake.add(self.bell)
         self.wake.add(self.signals)
         known = len(self.definitions.config.definitions)
@@ -108,16 +139,50 @@ class Worker:
             logs_dir=self.setup.logs_dir, run_dir=self.setup.run_dir, db_path=self.place.db_path, slots=self.slots.size
         )
         self.wake.add(hands)
+        self.rescue.own = hands
         return hands
 
-    def end(self) -> None:
-        """Let go of everything. What still runs (after an error of our own) is then as a dead worker's."""
+    def begin_anew(self) -> None:
+        """We were silent for so long that others took us for lost: what we held is theirs; go on as a new worker.
+
+        Whoever is brought back by fg, or by the end of a hang, is wanted; and nobody may be there to start another.
+        """
+        silent = took(round((clock.monotonic() - self.duties.beat_at) * 1000))
+        who, held = self.setup.identity.name, [*self.slots.busy.values()]
+        held_ids = [one.claim.job_id for one in held] + [claim.job_id for claim in self.flight.unstored()]
+        now = clock.now_ms()
+        sentence = (
+            f"worker {who} was silent for {silent} and was declared lost: its {len(held_ids)} jobs were taken over"
+        )
+        self.journal.say(now, f"{sentence}; it goes on as a new worker")
+        for job_id in held_ids:
+            self.journal.say(now, f"job {job_id}: its claim was lost, what this worker knows is refused")
+        self._failed_for_good = self._failed_for_good or self.flight.failed_for_good
+        is_stopping = self.stopping.phase != "running"
+        self._let_go()
+        self.lock.renew()
+        self.store.hurry(BUSY_S)
+        self.begin()
+        if is_stopping:
+            self.stop_claiming()
+
+    def _let_go(self) -> None:
+        """Close everything that `begin` opened; a second time, nothing."""
+        if not self._is_open:
+            return
+        self._is_open = False
         self.hands.close()
         self.rescue.close()
         self.sweeper.close()
         self.bell.close()
         self.duties.watch.close()
+        self.wake.close()
+
+    def end(self) -> None:
+        """Let go of everything. What still runs (after an error of our own) is then as a dead worker's."""
+        self._let_go()
         now = clock.now_ms()
+        self.store.hurry(PARTING_S)
         # A database that cannot be written now learns of our end by the lock that we let go.
         with suppress(KiribiError):
             if not self.store.held_by(self.worker_id):
@@ -135,6 +200,7 @@ class Worker:
             clock.sleep(pause)
         stirred = self.wake.wait(0 if pause > 0 else seconds, self.duties.watch, self.duties.glance)
         rang = self._hush(stirred)
+        self.duties.show_life(self.stopping)
         self.stopping.mind_signals(self.hands)
         for thing in stirred:
             if isinstance(thing, Hands):
@@ -201,7 +267,9 @@ class Worker:
         """Hear at once what somebody rang for; look at all else once a poll. What fails is tried at the next look."""
         is_time = clock.monotonic() >= self._next_look
         if is_time:
-            self._next_look = clock.monotonic() + self.definitions.config.worker.poll_ms / 1000
+            known = self.definitions.config.worker
+            # Who looks seldom must still show in time that it lives.
+            self._next_look = clock.monotonic() + min(known.poll_ms / 1000, beat_s(known.lease_ms) / 2)
         try:
             if self.signals.take_reload():
                 self.duties.reload(self.stopping)
@@ -211,15 +279,22 @@ class Worker:
             elif rang:
                 self.duties.hear(self.stopping, self.hands)
         except KiribiError as error:
-            if error.final:
-                raise
-            self.journal.say(clock.now_ms(), f"trying again: {error.message}")
+            self.outage.failed(error)
+        if self.outage.lasts:
+            # Whoever cannot be heard now may be in the same trouble.
+            self.rescue.silence.forget()
         if is_time and self.stopping.phase == "running":
             self.sweeper.step(clock.now_ms())
 
     def _adopt(self) -> None:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""
-        adopted = self.rescue.look()
+        adopted = self.rescue.look(self.definitions.config.worker.lease_ms)
+        for lost, seconds, held in self.rescue.declared:
+            words = (
+                f"worker {lost.name} has been silent for {seconds:.0f}s and is declared lost; its {held} jobs are ours"
+            )
+            self.journal.say(clock.now_ms(), words)
+        self.rescue.declared.clear()
         for hands in self.rescue.attached:
             if hands not in self.wake:
                 self.wake.add(hands)
@@ -251,7 +326,7 @@ class Worker:
         most = self.setup.limits.jobs
         if most is not None:
             slots = min(slots, most - self.flight.claimed)
-        if self.stopping.phase != "running" or self.duties.low_disk or slots <= 0:
+        if self.stopping.phase != "running" or self.duties.low_disk or slots <= 0 or self.duties.is_overdue():
             return None
         return Want(
             slots=slots,

@@ -56,7 +56,8 @@ class Yard:
         made = self.enlisted(Wish(name=name, **{"slots": 2, **wishes}))  # type: ignore[arg-type]
         who = made.setup.identity
         self.locks.append(Liveness(made.setup.run_dir, who.name, who.pid, who.process))
-        worker = Worker(made.store, made.definitions, made.place, made.setup, made.journal, Signals())
+        common = made.store, made.definitions, made.place, made.setup, made.journal
+        worker = Worker(*common, Signals(), self.locks[-1])
         worker.begin()
         self.workers.append(worker)
         return worker

@@ -11,6 +11,11 @@ WHERE id = :id AND stopped_at IS NULL;
 -- name: stop
 UPDATE workers SET state = :state, stopped_at = :now WHERE id = :id AND stopped_at IS NULL;
 
+-- name: declare_lost
+-- A heartbeat that changed since is a sign of life: whoever made it keeps what it holds.
+UPDATE workers SET state = 'lost', stopped_at = :now
+WHERE id = :id AND heartbeat_at = :heartbeat_at AND stopped_at IS NULL;
+
 -- name: ask_to_stop
 UPDATE workers SET stop_requested = :how
 WHERE id = :id AND stopped_at IS NULL AND (stop_requested IS NULL OR :how = 'now');
