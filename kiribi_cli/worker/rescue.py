@@ -7,7 +7,6 @@ given up while a process of it lives on this host.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from select import select
 
 from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
@@ -21,8 +20,6 @@ from kiribi_cli.worker.silence import Silence
 
 # Between two looks at what is still dying.
 PAUSE = 0.05
-# How long hands whose brain has died are given to say what they run.
-GREETING_S = 1.0
 
 RulesOf = Callable[[Claim], Definition]
 
@@ -239,14 +236,11 @@ class Rescue:
 
 
 def _greeting(hands: Hands) -> list[Report]:
-    """What hands say first: they tell all they run in one go."""
-    until = clock.monotonic() + GREETING_S
+    """What hands say first: they tell all they run in one go, together with the answer to `attach`."""
     try:
-        while not (reports := hands.reports()) and (left := until - clock.monotonic()) > 0:
-            select([hands.fileno()], [], [], left)
+        return hands.reports()
     except HandsLost:
         return []
-    return reports
 
 
 def _first(held: Held) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from kiribi_cli.config.read import read
 from kiribi_cli.core.job import Job, NewJob
 from kiribi_cli.core.options import with_command
 from kiribi_cli.core.plan import new_job, plan_of
+from kiribi_cli.store.base import DeclaredLost
 from kiribi_cli.store.liveness import Liveness
 from kiribi_cli.store.sqlite import SqliteStore
 from kiribi_cli.worker.journal import Journal
@@ -99,7 +100,11 @@ class Yard:
 
     def close(self) -> None:
         for worker in self.workers:
-            worker.stop_jobs(kill_after_ms=0)
+            try:
+                worker.stop_jobs(kill_after_ms=0)
+            except DeclaredLost:
+                worker.begin_anew()
+                worker.stop_jobs(kill_after_ms=0)
             for _ in range(STEPS):
                 if worker.finished():
                     break

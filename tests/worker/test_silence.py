@@ -3,7 +3,7 @@
 Here a silent worker is one whose loop nobody steps; its hands go on, as those of a worker whose brain was stopped.
 """
 
-import sqlite3
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
@@ -12,6 +12,7 @@ from kiribi_cli import clock
 from kiribi_cli.core.job import Status
 from kiribi_cli.runner.process import look
 from kiribi_cli.store.base import DeclaredLost, Worker
+from kiribi_cli.store.connect import driver
 from kiribi_cli.store.sqlite import SqliteStore
 from kiribi_cli.worker.silence import Silence, is_judged
 
@@ -70,10 +71,11 @@ def wake(worker) -> None:
     worker.begin_anew()
 
 
-def dump(yard) -> list[str]:
+def dump(yard) -> list[tuple]:
     """All that is known of jobs and their history; not who works now."""
-    with sqlite3.connect(yard.store.path) as connection:
-        return [line for line in connection.iterdump() if '"workers"' not in line and "worker.started" not in line]
+    with closing(driver.connect(yard.store.path)) as connection:
+        tables = "jobs", "attempts", "events WHERE type <> 'worker.started'"
+        return [row for table in tables for row in connection.execute(f"SELECT * FROM {table}")]
 
 
 def starts(yard) -> int:
@@ -145,7 +147,7 @@ def test_a_worker_that_shows_life_in_time_keeps_what_it_holds(yard, pair, time):
         time.passes(6, looker)
         zombie.step(0)
 
-    assert yard.job(job).worker_id == zombie.worker_id
+    assert [one.claim.job_id for one in yard.store.held_by(zombie.worker_id)] == [job]
     assert starts(yard) == 1
 
 
@@ -155,12 +157,12 @@ def test_a_looker_that_was_stopped_itself_begins_counting_anew(yard, pair, time)
     time.ahead += 60
     time.passes(6, looker)
 
-    assert yard.job(job).worker_id == zombie.worker_id
+    assert [one.claim.job_id for one in yard.store.held_by(zombie.worker_id)] == [job]
 
 
 def test_a_looker_that_could_not_write_itself_begins_counting_anew(yard, pair, time):
     zombie, looker, job = pair
-    writer = sqlite3.connect(yard.store.path, isolation_level=None)
+    writer = driver.connect(yard.store.path, isolation_level=None)
     time.passes(6, looker)
     writer.execute("BEGIN IMMEDIATE")
     time.passes(4, looker)
@@ -168,7 +170,7 @@ def test_a_looker_that_could_not_write_itself_begins_counting_anew(yard, pair, t
     time.passes(6, looker)
 
     assert "trying again until it works: the database" in yard.log.getvalue()
-    assert yard.job(job).worker_id == zombie.worker_id
+    assert [one.claim.job_id for one in yard.store.held_by(zombie.worker_id)] == [job]
     writer.close()
 
 
@@ -180,7 +182,7 @@ def test_a_jump_of_the_wall_clock_makes_nobody_silent(yard, pair, monkeypatch):
         for _ in range(20):
             looker.step(0)
 
-    assert yard.job(job).worker_id == zombie.worker_id
+    assert [one.claim.job_id for one in yard.store.held_by(zombie.worker_id)] == [job]
     assert starts(yard) == 1
 
 
