@@ -75,6 +75,7 @@ class Inode:
     sure: bytearray = field(default_factory=bytearray)
     # Writes as (offset, bytes); a new length as a number.
     pending: list[tuple[int, bytes] | int] = field(default_factory=list)
+    is_folder: bool = False
 
     def sync(self) -> None:
         for write in self.pending:
@@ -106,7 +107,7 @@ class Disk:
         inode = self.names.get(op.path)
         match op.call:
             case "openat" | "mkdir" if inode is None and (op.creates or op.call == "mkdir"):
-                self._name("", op.path, Inode())
+                self._name("", op.path, Inode(is_folder=op.call == "mkdir"))
             case "unlink" if inode:
                 self._name(op.path, "", inode)
             case "rename" if inode:
@@ -148,7 +149,7 @@ class Disk:
         return {
             path: inode.after_a_cut(dice, keep_writes)
             for path, inode in sorted(names.items(), key=lambda item: item[0])
-            if path != self.under and self._is_reachable(path, names)
+            if not inode.is_folder and self._is_reachable(path, names)
         }
 
     def _is_reachable(self, path: str, names: dict[str, Inode]) -> bool:
