@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from kiribi_cli import __version__, clock
-from kiribi_cli.core.durations import took
 from kiribi_cli.core.job import Event
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
@@ -147,12 +146,12 @@ class Worker:
 
         Whoever is brought back by fg, or by the end of a hang, is wanted; and nobody may be there to start another.
         """
-        silent = took(round((clock.monotonic() - self.duties.beat_at) * 1000))
+        silent_s = clock.monotonic() - self.duties.beat_at
         who, held = self.setup.identity.name, [*self.slots.busy.values()]
         held_ids = [one.claim.job_id for one in held] + [claim.job_id for claim in self.flight.unstored()]
         now = clock.now_ms()
         sentence = (
-            f"worker {who} was silent for {silent} and was declared lost: its {len(held_ids)} jobs were taken over"
+            f"worker {who} was silent for {silent_s:.0f}s and was declared lost; taken over: {_jobs(len(held_ids))}"
         )
         self.journal.say(now, f"{sentence}; it goes on as a new worker")
         for job_id in held_ids:
@@ -290,17 +289,15 @@ class Worker:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""
         adopted = self.rescue.look(self.definitions.config.worker.lease_ms)
         for lost, seconds, held in self.rescue.declared:
-            words = (
-                f"worker {lost.name} has been silent for {seconds:.0f}s and is declared lost; its {held} jobs are ours"
-            )
-            self.journal.say(clock.now_ms(), words)
+            words = f"worker {lost.name} has been silent for {seconds:.0f}s and is declared lost"
+            self.journal.say(clock.now_ms(), f"{words}; taken over: {_jobs(held)}")
         self.rescue.declared.clear()
         for hands in self.rescue.attached:
             if hands not in self.wake:
                 self.wake.add(hands)
         for one in adopted:
             self.slots.add(Busy(one.claim, *self.definitions.of(one.claim), None, one.hands))
-            self.journal.say(clock.now_ms(), f"job {one.claim.job_id} goes on here: its worker died")
+            self.journal.say(clock.now_ms(), f"job {one.claim.job_id} goes on here: its worker is gone")
             self.flight.note(one.early)
 
     def _let_go_of_stored(self) -> None:
@@ -335,3 +332,7 @@ class Worker:
             queue_concurrency=self.definitions.queue_concurrency,
             lane_concurrency=self.definitions.lane_concurrency,
         )
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"

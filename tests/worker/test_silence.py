@@ -89,7 +89,7 @@ def test_what_a_silent_worker_held_is_ended_and_run_again_by_another(yard, pair,
 
     lost, again = yard.store.attempts(job)
     assert (lost.outcome, lost.worker, again.outcome, again.worker) == ("worker_lost", "zombie", "completed", "looker")
-    assert "worker zombie has been silent for 10s and is declared lost; its 1 jobs are ours" in yard.log.getvalue()
+    assert "worker zombie has been silent for 10s and is declared lost; taken over: 1 job" in yard.log.getvalue()
     assert (left := look(zombie.hands.pid)) is None or left.state == "Z"
     assert [event.by for event in yard.store.events() if event.type == "worker.lost"] == ["zombie"]
 
@@ -102,7 +102,7 @@ def test_a_worker_that_wakes_up_after_it_was_declared_lost_changes_nothing_and_g
     wake(zombie)
 
     assert dump(yard) == before
-    assert "zombie was silent for 12.0s and was declared lost: its 1 jobs were taken over" in yard.log.getvalue()
+    assert "zombie was silent for 12s and was declared lost; taken over: 1 job" in yard.log.getvalue()
     assert "job 1: its claim was lost, what this worker knows is refused" in yard.log.getvalue()
     another = yard.enqueue("Brief")
     yard.until_finished(zombie, another)
