@@ -68,6 +68,8 @@ def move(decision: Decision | Superseded, settlement: Settlement) -> Move:
 class _Written:
     """What one turn writes, statement by statement."""
 
+    # What began and ended between two turns: told before the rows of the attempts are written.
+    started: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -151,6 +153,8 @@ def _apply(written: _Written, tally: Tally, it: Settlement, to: Move, worker_id:
         "pid": it.running.pid if it.running else None, "process": it.running.process if it.running else None,
         "command": it.running.command if it.running else None, "cwd": it.running.cwd if it.running else None,
     })  # fmt: skip
+    if it.running is not None:
+        written.started.append(_started(it, worker))
     written.events.extend(_events(it, to, worker))
     # What was cut short or put off says nothing about how long the work takes.
     measured = it.started_at is not None and not refund
@@ -169,29 +173,30 @@ def _events(it: Settlement, to: Move, worker: str) -> list[dict[str, Any]]:
         attempt=claim.attempt, final=1 if to.final else 0, exit_code=it.exit_code, by=worker, reason=to.reason,
         details=to.details,
     )  # fmt: skip
-    found = [_started(it, worker), moved] if it.running is not None else [moved]
     if it.outcome != "worker_lost":
-        return found
+        return [moved]
     lost = event(
         "job.worker_lost", it.finished_at, job_id=claim.job_id, job=claim.job, attempt=claim.attempt, by=worker
     )
-    return [*found[:-1], lost, moved]
+    return [lost, moved]
 
 
 def _started(it: Settlement, worker: str) -> dict[str, Any]:
-    """An attempt that began and ended between two turns."""
     claim = it.claim
-    return event(
-        "job.started", it.started_at or it.finished_at, job_id=claim.job_id, job=claim.job, from_status="pending",
-        to_status="running", attempt=claim.attempt, by=worker,
-    )  # fmt: skip
+    return {
+        "at": it.finished_at if it.started_at is None else it.started_at, "job_id": claim.job_id, "job": claim.job,
+        "attempt": claim.attempt, "by": worker, "attempt_id": claim.attempt_id,
+    }  # fmt: skip
 
 
 def _write_moves(db: Database, written: _Written) -> None:
     """Write both sides; each names the state it expects, and all of them must have found it."""
+    if written.started:
+        db.run_many("turn.started", written.started)
     moved = db.run_many("turn.settle", written.jobs) if written.jobs else 0
     ended = db.run_many("turn.end_attempt", written.attempts) if written.attempts else 0
     if moved != len(written.jobs) or ended != len(written.attempts):
         raise trouble.disagrees(db.path)
+    written.started.clear()
     written.jobs.clear()
     written.attempts.clear()

@@ -60,9 +60,10 @@ def _record_begun(db: Database, worker_id: int, worker: str, host: str, began: S
     if not began:
         return
     values = [one._asdict() | {"worker_id": worker_id, "worker": worker, "host": host} for one in began]
+    # The row of the attempt last: by it the others know what has been told already, to the worker before us.
     db.run_many("turn.began_job", values)
-    db.run_many("turn.began_attempt", values)
     db.run_many("turn.began_event", values)
+    db.run_many("turn.began_attempt", values)
 
 
 def _record_progress(db: Database, worker_id: int, progress: Sequence[tuple[int, str]]) -> None:
@@ -144,8 +145,8 @@ def claim_job(db: Database, worker_id: int, job_id: int, now: int) -> Claim | No
     """Claim this very job, whatever limits and times say; None if it is not waiting."""
     with db.transaction():
         name, _ = _worker(db, worker_id)
+        db.run("turn.make_pending", id=job_id, now=now)
         row = db.row("turn.this_one", id=job_id)
         if row is None:
             return None
-        db.run("turn.make_pending", id=job_id, now=now)
         return claiming.start(db, [row], worker_id, name)[0]

@@ -203,6 +203,20 @@ def test_a_chosen_job_is_claimed_whatever_the_limits(store, hand: Hand):
     assert store.claim_job(hand.id, 77, now=2000) is None
 
 
+def test_a_chosen_job_that_was_due_already_has_waited_since_then(store, hand: Hand):
+    store.insert([job(run_at=1500, created_at=1000)], now=1000)
+
+    claim = store.claim_job(hand.id, 1, now=2000)
+
+    assert (claim.run_at, store.job(1, now=2000).run_at) == (1500, 1500)
+
+
+def test_a_chosen_job_of_a_later_time_is_due_now(store, hand: Hand):
+    store.insert([job(run_at=99_000, created_at=1000)], now=1000)
+
+    assert store.claim_job(hand.id, 1, now=2000).run_at == 2000
+
+
 def test_what_is_begun_is_told_with_its_process_and_moves_the_start_times(store, hand: Hand):
     store.insert([job()], now=1000)
     claim = hand.claim_one(now=1500)

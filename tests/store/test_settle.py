@@ -259,6 +259,26 @@ def test_what_is_held_says_which_process_it_was(store, hand: Hand):
     assert (held.pid, held.process, held.started_at, held.worker_id) == (4711, '["boot", 1, 2]', 1590, hand.id)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_beginning_that_the_dead_worker_had_told_is_not_told_again_by_who_adopts(store, hand: Hand, open_store, ended):
+    store.insert([job()], now=1000)
+    claim = hand.claim_one()
+    store.turn(hand.id, now=1500, began=[begun(claim, 1400)], progress=[(claim.attempt_id, "half")])
+    adopter = Hand(open_store(), "adopter")
+    adopter.store.take_over(adopter.store.held_by(hand.id), by=adopter.id, now=1600)
+    # The launcher of the dead worker says to the next one all that it knows.
+    if ended:
+        settled = settlement(claim, Complete(), 2000, exit_code=0, started_at=1400, running=begun(claim, 1400))
+        adopter.store.turn(adopter.id, now=2000, settlements=[settled])
+    else:
+        adopter.store.turn(adopter.id, now=1700, began=[begun(claim, 1400)])
+
+    assert kinds(store)[:2] == ["job.enqueued", "job.started"]
+    assert kinds(store).count("job.started") == 1
+    assert store.job(1, now=0).progress == "half"
+    assert store.attempts(1)[0].worker == "w"
+
+
 # -- cancelled while it runs
 
 

@@ -104,6 +104,15 @@ def test_a_lost_worker_is_recorded_once(store, hand: Hand):
     assert store.workers(stopped_since=0)[0].state == "lost"
 
 
+def test_a_job_that_is_taken_over_is_shown_with_the_worker_that_has_it_now(store, hand: Hand, open_store):
+    store.insert([job()], now=1000)
+    hand.claim_one()
+    rescuer = Hand(open_store(), "rescuer")
+    rescuer.store.take_over(rescuer.store.held_by(hand.id), by=rescuer.id, now=2000)
+
+    assert store.job(1, now=2000).worker == "rescuer"
+
+
 def test_a_worker_that_holds_jobs_cannot_be_deregistered(store, hand: Hand):
     store.insert([job()], now=1000)
     claim = hand.claim_one()

@@ -33,10 +33,12 @@ ORDER BY priority DESC, run_at, id LIMIT :most;
 SELECT id, job, kind, adhoc, queue, priority, tags, payload, options, attempt, attempts, max_attempts, snoozes,
        interruptions, run_at, created_at, first_started_at IS NULL, schedule, scheduled_for, flow, step, lane
 FROM jobs
-WHERE id = :id AND status IN ('pending', 'scheduled', 'retrying');
+WHERE id = :id AND status = 'pending';
 
 -- name: make_pending
-UPDATE jobs SET status = 'pending', run_at = :now WHERE id = :id AND status IN ('scheduled', 'retrying');
+-- What was due already has waited since then.
+UPDATE jobs SET status = 'pending', run_at = min(run_at, :now)
+WHERE id = :id AND status IN ('scheduled', 'retrying');
 
 -- name: worker_name
 SELECT name, host FROM workers WHERE id = :worker_id AND stopped_at IS NULL;
@@ -64,7 +66,8 @@ UPDATE jobs SET
   first_started_at = coalesce(first_started_at, :started_at), started_at = :started_at, duration_ms = NULL,
   exit_code = NULL, signal = NULL, error_kind = NULL, error_message = NULL, error_fingerprint = NULL, reason = NULL,
   progress = NULL
-WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.id = :attempt_id);
 
 -- name: began_attempt
 INSERT INTO attempts (id, job_id, attempt, started_at, worker, host, pid, process, command, cwd)
@@ -78,7 +81,14 @@ WHERE outcome = 'running';
 -- name: began_event
 INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, "by")
 SELECT :started_at, 'job.started', id, job, 'pending', 'running', attempt, :worker
-FROM jobs WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
+FROM jobs WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.id = :attempt_id);
+
+-- name: started
+-- Of an attempt that began and ended between two turns, unless a worker that died since had told of its beginning.
+INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, "by")
+SELECT :at, 'job.started', :job_id, :job, 'pending', 'running', :attempt, :by
+WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE id = :attempt_id);
 
 -- name: give_back
 -- As if it had never been claimed, but that the token is used up.

@@ -55,7 +55,8 @@ FROM jobs LEFT JOIN attempts ON attempts.id = jobs.attempt_id
 WHERE status = 'running' AND worker_id = :id ORDER BY jobs.attempt_id;
 
 -- name: take_over
-UPDATE jobs SET worker_id = :by, lane = CASE WHEN adhoc THEN '' ELSE job END
+-- Its name, too: `kiribi ps` and `why` tell by it who runs what.
+UPDATE jobs SET worker_id = :by, worker = (SELECT name FROM workers WHERE id = :by), lane = CASE WHEN adhoc THEN '' ELSE job END
 WHERE id = :job_id AND attempt_id = :attempt_id AND worker_id = :worker_id;
 
 -- name: left_waiting
