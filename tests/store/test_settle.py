@@ -260,7 +260,9 @@ def test_what_is_held_says_which_process_it_was(store, hand: Hand):
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_beginning_that_the_dead_worker_had_told_is_not_told_again_by_who_adopts(store, hand: Hand, open_store, ended):
+def test_a_beginning_that_the_dead_worker_had_told_is_not_told_again_by_who_adopts(
+    store, hand: Hand, open_store, ended
+):
     store.insert([job()], now=1000)
     claim = hand.claim_one()
     store.turn(hand.id, now=1500, began=[begun(claim, 1400)], progress=[(claim.attempt_id, "half")])
