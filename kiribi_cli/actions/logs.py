@@ -9,7 +9,7 @@ from typing import Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import FINISHED, Attempt, Job
-from kiribi_cli.core.records import dataclass, replace
+from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.output import LINE_MAX, Follower, Line, Piece, Stream, read
 from kiribi_cli.store.base import Store
@@ -64,9 +64,27 @@ def pieces(store: Store, logs: Path, jobs: Sequence[Job], wanted: Wanted) -> Ite
     """
     for job in jobs:
         for attempt in _attempts(store, job, wanted.attempt):
-            for piece in read(_path(logs, attempt), stream=wanted.stream, since=wanted.since):
+            found = read(_path(logs, attempt), stream=wanted.stream, since=wanted.since, kept=_kept(attempt))
+            for piece in _readable(found, attempt):
                 if wanted.until is None or piece.at_ms < wanted.until:
                     yield Printed(job.id, job.job, attempt.attempt, piece)
+
+
+def _kept(attempt: Attempt) -> int | None:
+    """Say how much there should be of a log to which nothing is added any more; None: it may grow."""
+    return None if attempt.finished_at is None else attempt.log_bytes or 0
+
+
+def _readable(found: Iterator[Piece], attempt: Attempt) -> Iterator[Piece]:
+    try:
+        yield from found
+    except OSError as error:
+        sentence = (
+            f"the log of job {attempt.job_id}, attempt {attempt.attempt}, cannot be read: {error.strerror or error}"
+        )
+        raise KiribiError(
+            Code.FAILED, sentence, hint=f"kiribi logs {attempt.job_id} --path says where it is"
+        ) from error
 
 
 def by_line(printed: Iterable[Printed], wanted: Wanted) -> Iterator[PrintedLine]:
@@ -85,7 +103,7 @@ class _Makers:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._begun: dict[tuple[int, int, str], tuple[str, Line]] = {}
+        self._begun: dict[tuple[int, int, str], _Begun] = {}
 
     def feed(self, one: Printed) -> Iterator[PrintedLine]:
         piece = one.piece
@@ -95,17 +113,15 @@ class _Makers:
             gap = Line("gap", piece.at_ms, piece.offset, b"", missing=piece.missing)
             yield PrintedLine(one.job_id, one.job, one.attempt, gap)
             return
-        key, place, at_ms = (one.job_id, one.attempt, piece.stream), piece.offset, piece.at_ms
+        key, place = (one.job_id, one.attempt, piece.stream), piece.offset
         for part in _split(piece.data):
-            begun = self._begun.pop(key, None)
-            first = begun[1] if begun else Line(piece.stream, at_ms, place, b"", ended=False)
+            begun = self._begun.pop(key, None) or _Begun(one, place)
             place += len(part)
-            ended = part.endswith(b"\n")
-            line = replace(first, data=first.data + part.removesuffix(b"\n"), ended=ended)
-            if ended or len(line.data) >= LINE_MAX:
-                yield from self._chosen(PrintedLine(one.job_id, one.job, one.attempt, line))
+            begun.data += part
+            if part.endswith(b"\n") or len(begun.data) >= LINE_MAX:
+                yield from self._chosen(begun.line())
             else:
-                self._begun[key] = (one.job, line)
+                self._begun[key] = begun
 
     def rest(self) -> Iterator[PrintedLine]:
         """What never got its newline."""
@@ -113,12 +129,28 @@ class _Makers:
 
     def _cut(self, keys: Iterable[tuple[int, int, str]]) -> Iterator[PrintedLine]:
         for key in keys:
-            job, line = self._begun.pop(key)
-            yield from self._chosen(PrintedLine(key[0], job, key[1], line))
+            yield from self._chosen(self._begun.pop(key).line())
 
     def _chosen(self, one: PrintedLine) -> Iterator[PrintedLine]:
         if self._wanted.grep is None or _matches(one.line, self._wanted.grep):
             yield one
+
+
+class _Begun:
+    """A line in the making; a bytearray, because a line may come byte by byte."""
+
+    __slots__ = ("_offset", "_one", "data")
+
+    def __init__(self, one: Printed, offset: int) -> None:
+        self._one = one
+        self._offset = offset
+        self.data = bytearray()
+
+    def line(self) -> PrintedLine:
+        """Give it as it is now."""
+        piece, data = self._one.piece, bytes(self.data)
+        line = Line(piece.stream, piece.at_ms, self._offset, data.removesuffix(b"\n"), ended=data.endswith(b"\n"))
+        return PrintedLine(self._one.job_id, self._one.job, self._one.attempt, line)
 
 
 def _split(data: bytes) -> list[bytes]:
@@ -155,7 +187,7 @@ def _path(logs: Path, attempt: Attempt) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    return any(path.parent.glob(f"{path.name}*")) if not path.exists() else True
+    return any(path.parent.glob(f"{path.name}.*")) if not path.exists() else True
 
 
 class Following:
@@ -214,7 +246,8 @@ class Following:
         for printed in track.fresh():
             piece = printed.piece
             fits = self._wanted.stream in (None, piece.stream) or piece.missing
-            if fits and (self._wanted.since is None or piece.at_ms >= self._wanted.since):
+            since, until = self._wanted.since, self._wanted.until
+            if fits and (since is None or piece.at_ms >= since) and (until is None or piece.at_ms < until):
                 yield printed
 
 
@@ -255,7 +288,8 @@ class _Track:
             attempt = self._queue[0]
             if self._follower is None:
                 self._follower = Follower(self._logs / str(attempt.id))
-            for piece in self._follower.pieces():
+            self._follower.kept = _kept(attempt)
+            for piece in _readable(self._follower.pieces(), attempt):
                 yield Printed(self._job.id, self._job.job, attempt.attempt, piece)
             if attempt.finished_at is None and not self._ended:
                 return

@@ -12,6 +12,7 @@ being dropped, until the log is closed and they are appended: so memory is flat 
 """
 
 import os
+import stat
 
 from kiribi_cli.clock import now_ms
 
@@ -19,6 +20,8 @@ TAIL_FILES = 9
 # Room for one header; so that a cap of any size keeps at least a byte.
 _HEADER = 32
 _COPY = 1 << 20
+# Nor do we wait for who reads a pipe that was put in the place of a log.
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # Whoever removes a folder does nothing else meanwhile.
 _FOLDERS_MAX = 100
 
@@ -137,9 +140,13 @@ class Log:
             return True
         path = tail_path(self._path, self._tails[-1][0]) if self._tails else self._path
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            self._size = os.fstat(self._fd).st_size
+            self._fd = os.open(path, _APPEND, 0o600)
+            status = os.fstat(self._fd)
+            self._size = status.st_size
+            is_file = stat.S_ISREG(status.st_mode)
         except OSError:
+            is_file = False
+        if not is_file:
             self._close_fd()
             return False
         if not self._tails or self._size:
@@ -185,14 +192,26 @@ def tails(path: str) -> list[tuple[int, int, str]]:
     for turn in range(TAIL_FILES):
         name = tail_path(path, turn)
         try:
-            with open(name, "rb") as file:  # noqa: PTH123  (pathlib costs the hands memory)
-                line = file.readline(64)
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                line = os.read(fd, 64)
+            finally:
+                os.close(fd)
         except OSError:
             continue
-        word, _, rest = line.partition(b" ")
-        if word == b"at" and line.endswith(b"\n"):
-            found.append((int(rest.split()[1]), len(line), name))
+        line = line[: line.find(b"\n") + 1]
+        word, size = _header(line)
+        if word == b"at":
+            found.append((size, len(line), name))
     return sorted(found)
+
+
+def _header(line: bytes) -> tuple[bytes, int]:
+    """Read the line before a piece; (b"", 0) where it is no such line."""
+    words = line.split()
+    if len(words) != 3 or not (words[2].isdigit() and line.endswith(b"\n")) or len(words[2]) > 15:
+        return b"", 0
+    return words[0], int(words[2])
 
 
 def join(path: str, ends: dict[str, int] | None = None) -> bool:
@@ -243,9 +262,10 @@ def _length(path: str) -> int:
     length = 0
     with open(path, "rb") as file:  # noqa: PTH123  (as above)
         while line := file.readline(64):
-            word, _, rest = line.partition(b" ")
+            word, size = _header(line)
+            if not word:
+                break  # damaged: the rest has no place that anybody knows
             if word != b"at":
-                size = int(rest.split()[1])
                 length += size
                 file.seek(size if word != b"gap" else 0, 1)
     return length

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kiribi_cli.actions.logs import Printed, Wanted, by_line
 from kiribi_cli.core.outcome import Exited
 from kiribi_cli.runner.log import Log
-from kiribi_cli.runner.output import Follower, Piece, compress, lines, read
+from kiribi_cli.runner.output import Follower, Piece, compress, read
 
 WRITES = st.lists(
     st.tuples(st.sampled_from([b"out", b"err"]), st.binary(min_size=1, max_size=3000), st.booleans()), max_size=60
@@ -208,10 +209,14 @@ def test_what_was_lost_is_recorded_once_there_is_room(tmp_path):
     ]
 
 
+def lines_of(pieces):
+    return [one.line for one in by_line((Printed(1, "Job", 1, piece) for piece in pieces), Wanted())]
+
+
 def test_lines_are_put_together_for_each_stream():
     pieces = [Piece("out", 1, 0, b"a1\na"), Piece("err", 2, 4, b"e1\n"), Piece("out", 3, 7, b"2\n\nlast")]
 
-    found = [(line.stream, line.at_ms, line.offset, line.data, line.ended) for line in lines(pieces)]
+    found = [(line.stream, line.at_ms, line.offset, line.data, line.ended) for line in lines_of(pieces)]
 
     assert found == [
         ("out", 1, 0, b"a1", True),
@@ -229,4 +234,64 @@ def test_lines_lose_nothing(blocks):
         pieces.append(Piece("out", 0, place, block))
         place += len(block)
 
-    assert b"".join(line.data + b"\n" * line.ended for line in lines(pieces)) == b"".join(blocks)
+    assert b"".join(line.data + b"\n" * line.ended for line in lines_of(pieces)) == b"".join(blocks)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    WRITES,
+    st.integers(min_value=1, max_value=40_000),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["flip", "cut", "insert", "drop"]),
+            st.floats(min_value=0, max_value=1),
+            st.binary(min_size=1, max_size=200),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["open", "closed", "packed"]),
+)
+def test_a_damaged_log_is_read_as_far_as_it_can_be_and_says_that_something_lacks(
+    tmp_path_factory, writes, cap, wounds, state
+):
+    path = tmp_path_factory.mktemp("log") / "1"
+    log = Log(str(path), cap)
+    for stream, data, _ in writes:
+        log.write(stream, data)
+    if state != "open":
+        log.close()
+    if state == "packed" and path.exists():
+        compress(path)
+    for wound in wounds:
+        files = sorted(path.parent.iterdir())
+        if files:
+            hurt(files[int(wound[1] * 1000) % len(files)], *wound)
+
+    pieces = list(read(path, kept=log.kept))
+    follower = Follower(path)
+    followed = list(follower.pieces())
+    follower.kept = log.kept
+    followed += follower.pieces()
+    follower.close()
+    assert [piece.offset for piece in pieces] == offsets(pieces)
+    assert sum(len(piece.data) for piece in pieces) >= log.kept or any(piece.missing for piece in pieces)
+    assert sum(len(piece.data) for piece in followed) >= log.kept or any(piece.missing for piece in followed)
+    assert len(whole(pieces)) < 2**26
+    log.close()
+
+
+def hurt(path: Path, how: str, where: float, junk: bytes) -> None:
+    data = path.read_bytes()
+    at = int(where * len(data))
+    match how:
+        case "flip":
+            path.write_bytes(
+                data[:at] + bytes(255 - byte for byte in data[at : at + len(junk)]) + data[at + len(junk) :]
+            )
+        case "cut":
+            path.write_bytes(data[:at])
+        case "insert":
+            path.write_bytes(data[:at] + junk + data[at:])
+        case "drop":
+            path.unlink()
