@@ -45,11 +45,10 @@ def cancel(store: Store, chosen: Chosen, *, by: str, now: int, signal: str | Non
 
 
 def remove(store: Store, logs: Path, chosen: Chosen, *, by: str, now: int) -> Action:
-    """Delete finished jobs with their attempts, then their logs; those left by a crash `doctor` finds."""
+    """Delete finished jobs with their attempts and logs; after a crash, the same again does the rest."""
 
     def act(ids: Sequence[int]) -> Acted:
-        acted, attempts = store.delete(ids, by=by, now=now)
-        delete_logs(logs, attempts)
+        acted, _ = store.delete(ids, by=by, now=now, first=lambda attempts: delete_logs(logs, attempts))
         return acted
 
     return act_on("rm", chosen, act)

@@ -105,10 +105,15 @@ def preview(store: Store, logs: Path, wanted: Request, *, now: int) -> Report:
 def sweep(
     store: Store, logs: Path, wanted: Request, *, by: str, now: int, told: Callable[[int], None] = lambda _: None
 ) -> Report:
-    """Delete in small batches, history first and each batch's logs behind it; `told` hears the jobs deleted so far."""
+    """Delete in small batches, each with its logs; `told` hears the jobs deleted so far."""
     per_job = _bytes_per_job(store)
     jobs: Counter[str] = Counter()
     freed = events = 0
+
+    def logs_go(attempts: Sequence[int]) -> None:
+        nonlocal freed
+        freed += delete_logs(logs, attempts)
+
     if wanted.logs_only:
         freed += delete_logs(logs, _sweepable(store, wanted, now).attempt_ids)
         # By hand only: a folder of logs that two databases share by mistake must not be emptied by a worker.
@@ -116,8 +121,7 @@ def sweep(
     else:
         more = True
         while more:
-            batch = store.sweep(wanted.keep, now=now, statuses=wanted.statuses, names=wanted.names)
-            freed += delete_logs(logs, batch.attempt_ids)
+            batch = store.sweep(wanted.keep, now=now, statuses=wanted.statuses, names=wanted.names, first=logs_go)
             jobs.update(batch.jobs)
             events += batch.events
             more = batch.more

@@ -122,8 +122,7 @@ def _run_as(
     if not wishes.record:
         from kiribi_cli.runner.logs_dir import delete_logs
 
-        _, attempts = store.delete([claim.job_id], by=at.by, now=at.now())
-        delete_logs(logs, attempts)
+        store.delete([claim.job_id], by=at.by, now=at.now(), first=lambda attempts: delete_logs(logs, attempts))
     return code
 
 

@@ -63,8 +63,11 @@ def size_of(logs: Path, attempt_ids: Iterable[int] | None = None) -> int:
 
 
 def delete_logs(logs: Path, attempt_ids: Sequence[int]) -> int:
-    """Delete the logs of these attempts and answer the bytes freed; what is gone already is no error."""
-    return sum(_delete(path) for attempt in attempt_ids for path in _paths(logs, attempt))
+    """Delete the logs of these attempts, on the disk too, and answer the bytes freed; what is gone is no error."""
+    freed = sum(_delete(path) for attempt in attempt_ids for path in _paths(logs, attempt))
+    if freed:
+        _sync(logs)
+    return freed
 
 
 def enforce_total(logs: Path, total: int, can_go: Callable[[int], bool]) -> Trimmed:
@@ -126,3 +129,12 @@ def _delete(path: Path) -> int:
     except FileNotFoundError:
         return 0
     return size
+
+
+def _sync(folder: Path) -> None:
+    """Make it last that files are gone: after a power cut they would be there again."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,7 +5,7 @@ what a worker waits for rings the bell after its commit. Errors for people are K
 told per settlement, in the answer.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -330,6 +330,15 @@ class Bell(Protocol):
     def close(self) -> None: ...
 
 
+# Told, before it is stored, of which attempts the history goes: their logs go first. A crash in between leaves jobs
+# without logs, which the same command deletes; the other way round it would leave logs that nothing points to.
+LogsGo = Callable[[Sequence[int]], object]
+
+
+def no_logs(_: Sequence[int]) -> None:
+    """Delete no logs, where there are none."""
+
+
 class Store(Protocol):
     """A database that keeps queue and history."""
 
@@ -490,12 +499,15 @@ class Store(Protocol):
         ...
 
     def edit(self, job_id: int, edit: Edit, *, by: str, now: int) -> Acted: ...
-    def delete(self, ids: Sequence[int], *, by: str, now: int) -> tuple[Acted, tuple[int, ...]]:
-        """Delete finished jobs with their attempts; answers also the attempt ids whose logs can go."""
+    def delete(
+        self, ids: Sequence[int], *, by: str, now: int, first: LogsGo = no_logs,
+    ) -> tuple[Acted, tuple[int, ...]]:  # fmt: skip
+        """Delete finished jobs with their attempts; answers also which attempts those were."""
         ...
 
     def sweep(
         self, keep: Keep, *, now: int, batch: int = 500, statuses: Sequence[Status] = (), names: Sequence[str] = (),
+        first: LogsGo = no_logs,
     ) -> Swept: ...  # fmt: skip
     def sweepable(
         self, keep: Keep, *, now: int, statuses: Sequence[Status] = (), names: Sequence[str] = (),

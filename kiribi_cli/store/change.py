@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kiribi_cli.core.job import FINISHED
 from kiribi_cli.core.records import dataclass
-from kiribi_cli.store.base import Acted, Edit, Refusal
+from kiribi_cli.store.base import Acted, Edit, LogsGo, Refusal, no_logs
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.events import event
 from kiribi_cli.store.insert import holder_of
@@ -103,7 +103,11 @@ def cancel(db: Database, ids: Sequence[int], *, by: str, now: int, signal: str |
         ))  # fmt: skip
         tally.add(row.job, row.queue, tags_of(row.tags), at=now, word="cancelled")
 
-    acted = _each(db, ids, change, tally)
+    def count() -> None:
+        tally.write(db)
+        tally.clear()
+
+    acted = _each(db, ids, change, count)
     db.ring()
     return acted
 
@@ -143,7 +147,10 @@ def _edit(db: Database, row: _Row, new: Edit, by: str, now: int) -> None:
     ))  # fmt: skip
 
 
-def delete(db: Database, ids: Sequence[int], *, by: str, now: int) -> tuple[Acted, tuple[int, ...]]:
+def delete(
+    db: Database, ids: Sequence[int], *, by: str, now: int, first: LogsGo = no_logs
+) -> tuple[Acted, tuple[int, ...]]:
+    going: list[int] = []
     gone: list[int] = []
 
     def change(row: _Row) -> None:
@@ -153,13 +160,20 @@ def delete(db: Database, ids: Sequence[int], *, by: str, now: int) -> tuple[Acte
         db.run("change.delete_attempts", id=row.id)
         _must_change(db.run("change.delete", id=row.id, was=row.status))
         db.run("turn.event", **event("job.deleted", now, job_id=row.id, job=row.job, from_status=row.status, by=by))
-        gone.extend(attempts)
+        going.extend(attempts)
 
-    return _each(db, ids, change), tuple(gone)
+    def logs_go() -> None:
+        first(going)
+        gone.extend(going)
+        going.clear()
+
+    return _each(db, ids, change, logs_go), tuple(gone)
 
 
-def _each(db: Database, ids: Sequence[int], change: Callable[[_Row], None], tally: Tally | None = None) -> Acted:
-    """Change each job or say why not, so many in one transaction."""
+def _each(
+    db: Database, ids: Sequence[int], change: Callable[[_Row], None], at_last: Callable[[], None] = lambda: None
+) -> Acted:
+    """Change each job or say why not, so many in one transaction; `at_last` is done at the end of each."""
     changed: list[int] = []
     refused: list[tuple[int, Refusal, str]] = []
     for chunk in _chunks(list(dict.fromkeys(ids))):
@@ -175,9 +189,7 @@ def _each(db: Database, ids: Sequence[int], change: Callable[[_Row], None], tall
                     refused.append((id_, "conflict", str(refusal)))
                 else:
                     changed.append(id_)
-            if tally is not None:
-                tally.write(db)
-                tally.clear()
+            at_last()
     return Acted(tuple(changed), tuple(refused))
 
 

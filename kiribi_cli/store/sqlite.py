@@ -34,6 +34,7 @@ from kiribi_cli.store.base import (
     HourRow,
     Inserted,
     Keep,
+    LogsGo,
     NewWorker,
     Now,
     Running,
@@ -43,6 +44,7 @@ from kiribi_cli.store.base import (
     Turn,
     Want,
     Worker,
+    no_logs,
 )
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.database import Database
@@ -269,13 +271,18 @@ class SqliteStore:
     def edit(self, job_id: int, edit: Edit, *, by: str, now: int) -> Acted:
         return change.edit(self._db, job_id, edit, by=by, now=now)
 
-    def delete(self, ids: Sequence[int], *, by: str, now: int) -> tuple[Acted, tuple[int, ...]]:
-        return change.delete(self._db, ids, by=by, now=now)
+    def delete(
+        self, ids: Sequence[int], *, by: str, now: int, first: LogsGo = no_logs,
+    ) -> tuple[Acted, tuple[int, ...]]:  # fmt: skip
+        return change.delete(self._db, ids, by=by, now=now, first=first)
 
     def sweep(
         self, keep: Keep, *, now: int, batch: int = 500, statuses: Sequence[Status] = (), names: Sequence[str] = (),
+        first: LogsGo = no_logs,
     ) -> Swept:  # fmt: skip
-        return sweep.sweep(self._db, self._swept_to, keep, now=now, batch=batch, statuses=statuses, names=names)
+        return sweep.sweep(
+            self._db, self._swept_to, keep, now=now, batch=batch, statuses=statuses, names=names, first=first
+        )
 
     def sweepable(
         self, keep: Keep, *, now: int, statuses: Sequence[Status] = (), names: Sequence[str] = (),

@@ -9,7 +9,7 @@ from typing import Literal
 from kiribi_cli.core.definition import Retention
 from kiribi_cli.core.job import FINISHED, Status
 from kiribi_cli.core.records import dataclass, field
-from kiribi_cli.store.base import Keep, Swept
+from kiribi_cli.store.base import Keep, LogsGo, Swept
 from kiribi_cli.store.database import Database
 from kiribi_cli.store.span import SLACK_MS, first_event_since, first_job_since
 
@@ -50,8 +50,9 @@ def age_ms(rule: Retention, status: str) -> int | None:
 
 
 def sweep(
-    db: Database, place: Place, keep: Keep, *, now: int, batch: int, statuses: Sequence[Status], names: Sequence[str]
-) -> Swept:
+    db: Database, place: Place, keep: Keep, *, now: int, batch: int, statuses: Sequence[Status], names: Sequence[str],
+    first: LogsGo,
+) -> Swept:  # fmt: skip
     """Delete one batch; `more` says that the next call would go on from `place`."""
     doomed: list[int] = []
     looked = 0
@@ -61,7 +62,7 @@ def sweep(
         if len(doomed) >= batch or looked >= LOOKED_AT:
             break
     ended = not place.walks
-    counts, attempt_ids = _delete(db, doomed)
+    counts, attempt_ids = _delete(db, doomed, first)
     events = 0 if statuses or names or keep.events_ms is None else _delete_events(db, now - keep.events_ms, batch)
     if ended:
         place.walks, place.after = None, -1
@@ -141,7 +142,7 @@ def _kept_from(db: Database, place: Place, keep: Keep, job: str) -> int:
     return place.newest[job]
 
 
-def _delete(db: Database, ids: list[int]) -> tuple[dict[str, int], tuple[int, ...]]:
+def _delete(db: Database, ids: list[int], first: LogsGo) -> tuple[dict[str, int], tuple[int, ...]]:
     if not ids:
         return {}, ()
     with db.transaction():
@@ -150,6 +151,7 @@ def _delete(db: Database, ids: list[int]) -> tuple[dict[str, int], tuple[int, ..
         attempts = tuple(row[0] for row in db.rows("sweep.attempt_ids", ids=listed))
         db.run("sweep.delete_attempts", ids=listed)
         db.run("sweep.delete_jobs", ids=listed)
+        first(attempts)
     return dict(Counter(row[1] for row in finished)), attempts
 
 
