@@ -36,7 +36,7 @@ def make_folder(path: str | os.PathLike[str], *, durable: bool = False) -> None:
             sync_folder(os.path.dirname(made))
 
 
-def sync_folder(path: str) -> None:
+def sync_folder(path: str | os.PathLike[str]) -> None:
     """Make the names in a folder survive a power cut. Raises OSError where the disk refuses."""
     try:
         handle = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

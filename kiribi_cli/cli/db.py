@@ -134,14 +134,13 @@ def backup(ctx: Context, file: Target) -> int:
 
 def _to_stdout(at: "Here") -> None:
     """Go through a file beside the original: a database cannot be written to a pipe as it grows."""
-    copy = at.database.path.with_name(f"{at.database.path.name}.copy-{os.getpid()}")
-    try:
+    from kiribi_cli.partial import partial
+
+    with partial(at.database.path.with_name(f"{at.database.path.name}.backup")) as copy:
         at.store.backup(copy)
         with copy.open("rb") as source:
             while block := source.read(1 << 20):
                 at.out.raw(block)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def verify(ctx: Context) -> int:
@@ -248,14 +247,14 @@ def _may_replace(at: "Here", to: Path) -> None:
 @contextmanager
 def _replacing(to: Path) -> "Iterator[BinaryIO]":
     """Give a file that takes the name only when it is complete; for our eyes only."""
-    part = to.with_name(f"{to.name}.part-{os.getpid()}")
+    from kiribi_cli.partial import keep, partial
+
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(to)
+        with partial(to) as part:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            keep(part, to)
     except OSError as error:
         raise KiribiError(Code.STORE, f"cannot write {to}: {error.strerror}", hint="is the disk full?") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from kiribi_cli.config.model import Config
 from kiribi_cli.config.read import check
 from kiribi_cli.core.definition import Definition, Param
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.partial import keep_new, partial
 from kiribi_cli.private import make_folder, opener
 
 _MINIMAL = """\
@@ -85,17 +86,26 @@ def init(folder: Path, *, minimal: bool, zone: str | None) -> Path:
     """Write jobs.toml and `.kiribi/` with its own .gitignore; the database is the store's. CONFLICT if there is one."""
     path = folder / "jobs.toml"
     try:
-        with open(path, "x", encoding="utf-8", opener=opener) as file:
-            file.write(starter(minimal=minimal, zone=zone))
-        state = folder / ".kiribi"
-        make_folder(state)
-        with open(state / ".gitignore", "w", encoding="utf-8", opener=opener) as file:
-            file.write(GITIGNORE)
+        with partial(path) as part:
+            if path.exists():
+                raise _taken(path)
+            state = folder / ".kiribi"
+            make_folder(state)
+            with open(state / ".gitignore", "w", encoding="utf-8", opener=opener) as file:
+                file.write(GITIGNORE)
+            with open(part, "x", encoding="utf-8", opener=opener) as file:
+                file.write(starter(minimal=minimal, zone=zone))
+            # Last, and whole: where it stands, all was done.
+            keep_new(part, path)
     except FileExistsError:
-        raise KiribiError(Code.CONFLICT, f"there is a {path} already", hint="kiribi check looks at it") from None
+        raise _taken(path) from None
     except OSError as error:
         raise KiribiError(Code.CONFIG, f"cannot write {error.filename}: {error.strerror}") from None
     return path
+
+
+def _taken(path: Path) -> KiribiError:
+    return KiribiError(Code.CONFLICT, f"there is a {path} already", hint="kiribi check looks at it")
 
 
 def add_definition(config: Config, name: str, table: Mapping[str, Any]) -> str:

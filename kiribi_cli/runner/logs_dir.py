@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kiribi_cli.core.records import dataclass
+from kiribi_cli.private import sync_folder
 from kiribi_cli.runner.log import TAIL_FILES, tail_path
 
 # The log itself, packed, and the parts of a tail that was never joined to it.
@@ -66,7 +67,8 @@ def delete_logs(logs: Path, attempt_ids: Sequence[int]) -> int:
     """Delete the logs of these attempts, on the disk too, and answer the bytes freed; what is gone is no error."""
     freed = sum(_delete(path) for attempt in attempt_ids for path in _paths(logs, attempt))
     if freed:
-        _sync(logs)
+        # Or a power cut brings them back, and nothing points to them any more.
+        sync_folder(logs)
     return freed
 
 
@@ -129,12 +131,3 @@ def _delete(path: Path) -> int:
     except FileNotFoundError:
         return 0
     return size
-
-
-def _sync(folder: Path) -> None:
-    """Make it last that files are gone: after a power cut they would be there again."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

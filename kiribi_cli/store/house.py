@@ -1,7 +1,6 @@
 """Keeping house: what the database is like, whether it is sound, copies of it, space given back."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,16 +91,16 @@ def backup(db: Database, to: Path) -> None:
     """Copy the database as it is at this moment; the file appears whole or not at all."""
     if to.exists() and to.samefile(db.path):
         raise KiribiError(Code.USAGE, f"{to} is the database itself", hint="name another file")
-    partial = to.with_name(f"{to.name}.{os.getpid()}.part")
+    from kiribi_cli.partial import keep, partial
+
     try:
-        migrate.copy(db.connection, str(partial))
-        partial.replace(to)
+        with partial(to) as part:
+            migrate.copy(db.connection, str(part))
+            keep(part, to)
     except driver.Error as error:
         raise trouble.raised(error, str(to)) from error
     except OSError as error:
         raise KiribiError(Code.STORE, f"{to} cannot be written: {error.strerror}", hint="another FILE") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def vacuum(db: Database) -> int:

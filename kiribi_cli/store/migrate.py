@@ -153,15 +153,17 @@ def _refuse_while_in_use(connection: driver.Connection, path: str) -> None:
 
 def _backup(connection: driver.Connection, path: str, version: int) -> str:
     """Keep a copy beside the database. One made by a migration that was cut off is made again."""
-    kept, partial = f"{path}.v{version}-backup", f"{path}.v{version}-backup-{os.getpid()}"
-    copy(connection, partial)
-    Path(partial).replace(kept)
-    return kept
+    from kiribi_cli.partial import keep, partial
+
+    kept = Path(f"{path}.v{version}-backup")
+    with partial(kept) as part:
+        copy(connection, str(part))
+        keep(part, kept)
+    return str(kept)
 
 
 def copy(connection: driver.Connection, to: str) -> None:
     """Copy the database as it is at this moment into a new file of mode 0600, durable on return."""
-    Path(to).unlink(missing_ok=True)
     descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)

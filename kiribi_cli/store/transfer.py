@@ -1,12 +1,13 @@
 """Everything in the database as records, and back: the way to another database."""
 
-import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.partial import partial
 from kiribi_cli.store import connect, migrate, trouble
 from kiribi_cli.store.connect import SCHEMA_VERSION, driver
 from kiribi_cli.store.database import Database
@@ -19,21 +20,15 @@ _AT_ONCE = 1000
 
 def export(db: Database) -> Iterator[dict[str, Any]]:
     """Stream a head, then every row of every table, as of one moment: from a copy, so that nobody waits for us."""
-    copy = f"{db.path}.export-{os.getpid()}"
     try:
-        migrate.copy(db.connection, copy)
-        source = connect.connect(copy, read_only=True)
-        try:
-            yield {"kiribi": FORMAT, "schema": SCHEMA_VERSION, "counters": _counters(source)}
-            for table in TABLES:
-                yield from _records(source, table)
-        finally:
-            source.close()
+        with partial(Path(f"{db.path}.export")) as copy:
+            migrate.copy(db.connection, str(copy))
+            with closing(connect.connect(str(copy), read_only=True)) as source:
+                yield {"kiribi": FORMAT, "schema": SCHEMA_VERSION, "counters": _counters(source)}
+                for table in TABLES:
+                    yield from _records(source, table)
     except driver.Error as error:
         raise trouble.raised(error, db.path) from error
-    finally:
-        for ending in ("", "-wal", "-shm"):
-            Path(copy + ending).unlink(missing_ok=True)
 
 
 def _counters(source: driver.Connection) -> dict[str, int]:

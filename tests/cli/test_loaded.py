@@ -38,16 +38,16 @@ LOADS = {
     "ls --json": (TO_LOOK, 68, 165),
     "ls": (TO_LOOK, 68, 165),
     "wait 1": (TO_LOOK, 60, 155),
-    "show 1 --json": (TO_LOOK, 70, 165),
-    "show 4 --json": (TO_LOOK, 70, 165),
+    "show 1 --json": (TO_LOOK, 71, 165),
+    "show 4 --json": (TO_LOOK, 71, 165),
     "logs 1": (TO_LOOK, 66, 165),
     "stats --json": (TO_LOOK, 62, 158),
     "why 1 --json": (TO_LOOK, 65, 158),
     # It may say a time of day.
     "why 4 --json": (TO_LOOK - {"zoneinfo"}, 65, 170),
     "enqueue Echo --in 9d": (HEAVY, 86, 200),
-    "worker --drain": (HEAVY | {"subprocess", "threading", "zoneinfo", "shutil", "tempfile"}, 102, 212),
-    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 114, 236),
+    "worker --drain": (HEAVY | {"subprocess", "threading", "zoneinfo", "shutil", "tempfile"}, 106, 216),
+    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 118, 240),
 }
 
 

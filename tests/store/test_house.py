@@ -1,6 +1,9 @@
 """Keeping house: copies, checks, space, the way out and the way in."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -171,3 +174,16 @@ def test_verify_says_what_is_broken(busy, damage, sentence):
 
     assert sound == []
     assert any(line.startswith(sentence) for line in busy.verify()), list(busy.verify())
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_one(store, tmp_path):
+    to = tmp_path / "copy.db"
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = [tmp_path / f"copy.db.part-{int(gone.stdout)}{ending}" for ending in ("", "-journal")]
+    somebody_elses = tmp_path / f"copy.db.part-{os.getppid()}"
+    for path in (*left, somebody_elses):
+        path.write_text("half")
+
+    store.backup(to)
+
+    assert sorted(path.name for path in tmp_path.glob("copy.db*")) == ["copy.db", somebody_elses.name]
