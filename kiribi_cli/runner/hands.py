@@ -29,7 +29,7 @@ from kiribi_cli.core.outcome import (
 from kiribi_cli.core.records import asdict
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.frames import Wire
-from kiribi_cli.runner.launch import Base, Launch, Progressed, Report, Returned, Started
+from kiribi_cli.runner.launch import Base, Launch, Lost, Progressed, Report, Returned, Started
 from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.process import boot_id, pid_namespace
 from kiribi_cli.runner.remains import keep
@@ -70,6 +70,8 @@ class Hands:
         self.unseen_process = f'["{self._boot}", "{self._namespace}", 0]'
         self._keys: dict[int, tuple[Base, int]] = {}
         self._last_key = 0
+        # Why they ended, where they could say it.
+        self.last_words = ""
         # What came together with the answer to `attach`.
         self._early: list[Any] = []
 
@@ -105,7 +107,7 @@ class Hands:
         died: they have left it when this returns.
 
         The first reports are a Started for all that runs and the Ended of everything not yet `settled`.
-        Attempts that were not to be adopted are being ended; they report nothing.
+        Attempts that were not to be adopted are being ended: a Lost for each, and another when it is over.
         """
         wire = Wire(_connect(path))
         if silent is not None:
@@ -236,6 +238,10 @@ class Hands:
                 found.append(Progressed(message[1], message[2]))
             case "r":
                 found.append(Returned(message[1]))
+            case "lost":
+                found.append(Lost(message[1], message[2]))
+            case "words":
+                self.last_words = message[1]
             case other:
                 raise ValueError(f"the hands said {other!r}")
 

@@ -126,7 +126,15 @@ class Returned:
     attempt_id: int
 
 
-Report = Started | Progressed | Returned | Ended
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Its worker died, and it is not to be adopted: its hands are ending it, and have once `is_over`."""
+
+    attempt_id: int
+    is_over: bool
+
+
+Report = Started | Progressed | Returned | Lost | Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class Launcher:
         # What has ended, and may have left a file.
         self.gone: set[int] = set()
         self.ending = Ending(self)
+        # Whether who is being heard has hung up.
+        self.hung_up = 0
         self.brand = Brand(db)
         self.hands_id = f"{os.getpid()}:{process.start_ticks(os.getpid())}"
         self.oom = process.oom_kills()
@@ -78,13 +80,16 @@ class Launcher:
                 self.admit()
             self.door.tell()
             at = self.alarms.next()
-            for fd, _ in self.epoll.poll(-1 if at is None else max(0.0, at - monotonic() + 0.0005)):
+            for fd, flags in self.epoll.poll(-1 if at is None else max(0.0, at - monotonic() + 0.0005)):
+                self.hung_up = flags & select.EPOLLHUP
                 call, subject = self.readers.get(fd, _NOBODY)
                 if call is not None:
                     call(fd, subject)
             self.alarms.ring(monotonic())
         self.tidy()
         self.door.close()
+        if self.pool is not None:
+            self.pool.dismiss()
 
     def watch(self, fd: int, call: Callable[..., object], subject: Any = None) -> None:
         """Have `call(fd, subject)` made whenever there is something to read."""
@@ -163,6 +168,11 @@ class Launcher:
         if self.pool is not None:
             self.pool.recall()
         for attempt in list(self.attempts.values()):
+            if attempt.child is not None:
+                # It may have begun just now: then it is to be ended as well.
+                self.pool.pull(attempt)
+            if attempt.ended:
+                continue
             if attempt.pid == 0:
                 self.drop(attempt)
             elif not attempt.base.adopt:
@@ -406,10 +416,12 @@ class Launcher:
             note,
             0 if attempt.told else attempt.pid,
         ]
-        if not attempt.unreported:
-            if attempt.base.adopt:
-                self.kept[attempt.id] = message
-            self.outbox.append(message)
+        if attempt.unreported:
+            self.outbox.append(["lost", attempt.id, True])
+            return
+        if attempt.base.adopt:
+            self.kept[attempt.id] = message
+        self.outbox.append(message)
 
     def tell_ran(self, pid: int, rss: int, ran: list[tuple[int, int, int]]) -> None:
         """Report callables that ran in one child and have nothing to say: (attempt, start, milliseconds) of each."""
@@ -480,5 +492,12 @@ def main(wire_fd: int, logs: str, run: str, db: str, slots: str, tee: str) -> No
                 continue  # the one with which the folder was listed
     os.set_inheritable(wire_fd, False)  # noqa: FBT003  (takes no keywords)
     process.become_subreaper()
-    Launcher(wire_fd, logs, run, db or None, int(slots) if slots else None, tee=tee == "1").loop()
+    hands = Launcher(wire_fd, logs, run, db or None, int(slots) if slots else None, tee=tee == "1")
+    try:
+        hands.loop()
+    except BaseException:
+        from traceback import format_exc
+
+        hands.door.last_words(format_exc())
+        raise
     sys.stderr.flush()

@@ -80,6 +80,11 @@ def start_ticks(pid: int) -> int:
     return process.start_ticks if process else 0
 
 
+def myself() -> tuple[int, int]:
+    """Name this process: pid and start ticks."""
+    return os.getpid(), start_ticks(os.getpid())
+
+
 def is_alive(pid: int, ticks: int, boot: str, namespace: str) -> bool:
     """Tell whether exactly this process still runs, here. A zombie does not."""
     if boot != boot_id() or namespace != pid_namespace():
@@ -120,28 +125,48 @@ def _read_marks(process: Process) -> None:
     process.brand = brand_of(process.pid)
 
 
+class Crowd:
+    """All processes of this host at one moment, to be asked for those of one attempt after the other."""
+
+    def __init__(self, db_path: str | None) -> None:
+        self._db = db_path
+        self.people = everybody()
+        self._by_attempt: dict[int, list[int]] = {}
+        self._by_brand: dict[int, list[int]] = {}
+        for pid, process in self.people.items():
+            attempt, _, db = process.mark
+            if attempt and (db_path is None or db == db_path):
+                self._by_attempt.setdefault(attempt, []).append(pid)
+            if process.brand:
+                self._by_brand.setdefault(process.brand, []).append(pid)
+
+    def of(self, attempt: int, job: int = 0, known: Collection[tuple[int, int]] = ()) -> list[Process]:
+        """Give what belongs to an attempt: by marker, by the brand of its job, the `known` ones by (pid, start ticks),
+        and all that descend from those, or are in a session led by one of those. Never ourselves, never one that we
+        descend from.
+        """
+        roots = self._by_attempt.get(attempt, []) + self._by_brand.get(brand(job, self._db), [])
+        for pid, ticks in known:
+            process = self.people.get(pid)
+            if process is not None and process.start_ticks == ticks:
+                roots.append(pid)
+        return with_descendants(self.people, roots) if roots else []
+
+
 def leftovers(
     attempt_ids: Collection[int],
     db_path: str | None,
     first: Collection[tuple[int, int]] = (),
     jobs: Collection[int] = (),
 ) -> list[Process]:
-    """Find every process on this host that belongs to these attempts: by marker, by (pid, start_ticks) of their first
-    processes, by the brand of their `jobs`, and all that descend from those, or are in a session led by one of those.
-    Never ourselves, never one that we descend from.
-    """
-    wanted = set(attempt_ids)
-    known = set(first)
-    brands = {brand(job, db_path) for job in jobs} - {0}
-
-    def is_ours(process: Process) -> bool:
-        if (process.pid, process.start_ticks) in known or process.brand in brands:
-            return True
-        attempt, _, db = process.mark
-        return attempt in wanted and (db_path is None or db == db_path)
-
-    people = everybody()
-    return with_descendants(people, [pid for pid, process in people.items() if is_ours(process)])
+    """Find every process on this host that belongs to these attempts, or bears the brand of these jobs."""
+    crowd = Crowd(db_path)
+    found = [*crowd.of(0, 0, first)]
+    for attempt in attempt_ids:
+        found += crowd.of(attempt)
+    for job in jobs:
+        found += crowd.of(0, job)
+    return list({process.pid: process for process in found}.values())
 
 
 def left_of_jobs(job_ids: Collection[int], db_path: str | None) -> dict[int, list[Process]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from kiribi_cli.clock import monotonic, now_ms
+from kiribi_cli.clock import monotonic, now_ms, sleep
 from kiribi_cli.runner.pooled import INLINE, Child, start_child
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
@@ -92,6 +92,17 @@ class Pool:
         for attempt in child.sent:
             self._wait_again(attempt)
             self._hands.waiting.appendleft(attempt)
+
+    def dismiss(self) -> None:
+        """Let all children go, and wait until they have: they would be killed as soon as we are gone."""
+        for child in self._children.values():
+            self._leave(child)
+        until = monotonic() + _LEAVE
+        while self._children and monotonic() < until:
+            for pid in list(self._children):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._children[pid]
+            sleep(0.002)
 
     # Children
 

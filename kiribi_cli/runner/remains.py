@@ -4,8 +4,11 @@ Used by brains: by the one that starts hands, and by whoever comes after a worke
 is named by its pid and start time, within this boot and pid namespace; a bare pid is never signalled.
 """
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kiribi_cli import clock
@@ -18,6 +21,7 @@ from kiribi_cli.runner.process import (
     is_alive,
     kill_all,
     look,
+    myself,
     pid_namespace,
     send,
     start_ticks,
@@ -55,7 +59,7 @@ class Kept:
 def keep(run_dir: str, pid: int) -> None:
     """Write down that we are the brain of the hands `pid`. To be done before they are told to run anything."""
     path = f"{run_dir}/hands-{pid}.json"
-    words = [boot_id(), pid_namespace(), pid, start_ticks(pid), os.getpid(), start_ticks(os.getpid())]
+    words = [boot_id(), pid_namespace(), pid, start_ticks(pid), *myself()]
     draft = f"{path}.{os.getpid()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(draft, flags, 0o600)
@@ -98,6 +102,19 @@ def end_hands(theirs: list[Kept]) -> list[Process]:
     names = {f"{one.pid}:{one.ticks}" for one in theirs}
     left = kill_all(lambda: _children_of(names))
     return [process for one in living if (process := look(one.pid)) is not None] + left
+
+
+@contextmanager
+def alone(run_dir: str) -> Iterator[bool]:
+    """Be the only one who looks after dead workers here; false while somebody else does."""
+    fd = os.open(f"{run_dir}/rescue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(fd)
 
 
 def bury(run_dir: str) -> None:

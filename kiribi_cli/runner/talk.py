@@ -54,6 +54,11 @@ class Door:
             self._is_full = is_full
             self._hands.epoll.modify(wire.fd, select.EPOLLIN | (select.EPOLLOUT if is_full else 0))
 
+    def last_words(self, text: str) -> None:
+        """Say why we end, if anybody can hear it."""
+        if self._wire is not None:
+            self._wire.send([["words", text]])
+
     def close(self) -> None:
         """Take the door away."""
         remove(self.path)
@@ -65,7 +70,11 @@ class Door:
         wire = self._wire
         if wire is None:
             return
-        for message in wire.receive():
+        messages = wire.receive()
+        while self._hands.hung_up and not wire.lost:
+            # What it said last, up to its end: nothing is begun for a brain that is dead.
+            messages += wire.receive()
+        for message in messages:
             self._hands.obey(message)
         if wire.lost:
             self._lose_brain(fd)
@@ -120,6 +129,8 @@ class Door:
                 attempt.ticks = attempt.ticks or process.start_ticks(attempt.pid)
                 attempt.told = True
                 hands.outbox.append(["s", attempt.id, attempt.pid, attempt.ticks, attempt.at_ms])
+            elif attempt.unreported:
+                hands.outbox.append(["lost", attempt.id, False])
         hands.outbox += hands.kept.values()
 
 

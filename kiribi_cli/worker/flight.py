@@ -12,7 +12,7 @@ from kiribi_cli.core.outcome import Ended, WorkerLost
 from kiribi_cli.core.settle import Fail
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.hands import Hands, HandsLost
-from kiribi_cli.runner.launch import Launch, Place, Progressed, Report, Returned, Started
+from kiribi_cli.runner.launch import Launch, Lost, Place, Progressed, Report, Returned, Started
 from kiribi_cli.runner.prepare import prepare
 from kiribi_cli.store.base import Claim, Held, Running, Settlement, Store, Want
 from kiribi_cli.worker.attempts import began_and_ended, running, settlement, work_of
@@ -99,6 +99,8 @@ class Flight:
                 if busy := self.slots.pop(attempt_id):
                     self.claimed -= 1
                     self._returned.append(busy.claim)
+            case Lost():
+                pass  # rescue.py's: told of what others held
             case _:
                 assert_never(report)
 

@@ -16,7 +16,7 @@ from kiribi_cli.core.outcome import Ended
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.runner.hands import Hands
-from kiribi_cli.runner.launch import Place, Progressed, Returned, Started
+from kiribi_cli.runner.launch import Lost, Place, Progressed, Returned, Started
 from kiribi_cli.runner.prepare import prepare
 from kiribi_cli.store.base import Claim, Running, Settlement, Store
 from kiribi_cli.worker.attempts import began_and_ended, rules_of, running, settlement, work_of
@@ -191,7 +191,7 @@ class Foreground:
                     case Ended():
                         process = self._hands.unseen_process
                         return report, unwritten or began_and_ended(claim, report, process, prepared)
-                    case Progressed() | Returned():
+                    case Progressed() | Returned() | Lost():
                         pass
                     case _:
                         assert_never(report)

@@ -13,7 +13,7 @@ from kiribi_cli.runner.hands import Hands, HandsLost, waiting
 from kiribi_cli.store.base import Claim, Settlement, Store
 from kiribi_cli.worker.attempts import settlement
 from kiribi_cli.worker.definitions import Definitions
-from kiribi_cli.worker.rescue import Rescue
+from kiribi_cli.worker.rescue import Adopted, Rescue
 
 
 def recover(
@@ -30,10 +30,12 @@ def recover(
     `worker_id` is a registered worker of our own: rescue is a claim.
     """
     rescue = Rescue(store, worker_id, _all_killed(definitions), run_dir=run_dir, db_path=db_path, adopts=False)
-    rescue.look()
+    ended = [_ended(one, definitions) for one in rescue.look()]
     settled: list[Settlement] = []
-    while rescue.busy():
-        lost = [_lost(claim, definitions) for claim in rescue.gone()]
+    while rescue.busy() or ended:
+        _listen(rescue)
+        lost = ended + [_lost(claim, definitions) for claim in rescue.gone()]
+        ended = []
         refused = store.turn(worker_id, now=clock.now_ms(), settlements=lost).lost if lost else ()
         settled += [one for one in lost if one not in refused]
         pause(rescue.patience() if rescue.busy() else 0.0)
@@ -51,6 +53,23 @@ def _lost(claim: Claim, definitions: Definitions) -> Settlement:
     rules, options = definitions.of(claim)
     ended = Ended(claim.attempt_id, WorkerLost())
     return settlement(claim, ended, rules, options, now=clock.now_ms(), dice=clock.dice())
+
+
+def _ended(one: Adopted, definitions: Definitions) -> Settlement:
+    """Its hands have kept its true end."""
+    rules, options = definitions.of(one.claim)
+    ended = next(report for report in one.early if isinstance(report, Ended))
+    return settlement(one.claim, ended, rules, options, now=clock.now_ms(), dice=clock.dice())
+
+
+def _listen(rescue: Rescue) -> None:
+    """Hear what the hands of dead workers say of what they are ending."""
+    for hands in list(rescue.attached):
+        try:
+            rescue.sift(hands.reports())
+        except HandsLost:
+            rescue.lose([], hands)
+            rescue.forget(hands)
 
 
 def _let_go(run_dir: str, attempt_ids: list[int]) -> None:

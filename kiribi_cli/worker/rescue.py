@@ -12,24 +12,32 @@ from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended
 from kiribi_cli.core.records import dataclass, field
-from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
-from kiribi_cli.runner.launch import Report, Started
-from kiribi_cli.runner.process import SIGKILL, Process, boot_id, leftovers, look, pid_namespace, send
+from kiribi_cli.runner.disarm import disarm
+from kiribi_cli.runner.hands import Hands, HandsLost, remove_files
+from kiribi_cli.runner.launch import Lost, Report, Started
+from kiribi_cli.runner.process import Crowd, Process, boot_id, kill_all, pid_namespace, send
+from kiribi_cli.runner.remains import Kept, alone, bury, end_hands, kept
 from kiribi_cli.store.base import Claim, Held, Store, Worker
 from kiribi_cli.worker.silence import Silence
 
 # Between two looks at what is still dying.
 PAUSE = 0.05
+# How long after the grace hands may take to end what they say they are ending; then they are ended themselves.
+HOPELESS_S = 8.0
+# Somebody who looks after the dead for so long has been stopped in the middle of it. Two at once do no harm but that
+# what is to be adopted may be lost.
+TURN_S = 10.0
 
 RulesOf = Callable[[Claim], Definition]
 
 
 @dataclass(slots=True)
 class Dying:
-    """A lost attempt and how long its processes have; `theirs`: its own hands are ending it already."""
+    """A lost attempt and how long its processes have. `seen`: those that were found before, by pid and start ticks."""
 
     held: Held
     kill_at: float
+    seen: set[tuple[int, int]]
     asked: bool = False
 
 
@@ -70,30 +78,70 @@ class Rescue:
         self.own: Hands | None = None
         # What attached hands said of attempts that we have not taken over: their worker may be the next one found dead.
         self._said: dict[int, tuple[Hands, list[Report]]] = {}
-        self._to_greet = adopts
+        # Lost attempts that attached hands are ending, and hands that have to end before anything is concluded.
+        self._theirs: dict[int, Hands] = {}
+        self._to_end: list[Kept] = []
+        self._adopts = adopts
+        self._is_first_look = True
+        self._waits_since: float | None = None
 
     def look(self, lease_ms: int | None = None) -> list[Adopted]:
         """Take over what dead workers held; gives what is to be adopted, keeps the rest until it is gone.
 
         With `lease_ms` also what workers hold that have been silent for so long.
         """
-        adopted: list[Adopted] = []
         workers = self._store.workers()
-        dead_workers = [worker for worker in workers if not worker.alive]
-        for dead in dead_workers:
-            held = self._store.held_by(dead.id)
+        dead = [worker for worker in workers if not worker.alive]
+        silent = [] if lease_ms is None else self.silence.over(workers, lease_ms=lease_ms, now=clock.monotonic())
+        if not dead:
+            self._let_go()
+        if not (dead or silent or self._is_first_look):
+            return []
+        with alone(self._run_dir) as is_alone:
+            if not (is_alone or self._has_waited()):
+                return []
+            self._waits_since = None
+            # Of those that died meanwhile nothing is known to others.
+            adopted = self._take_from_dead(dead, workers)
+            for worker, seconds in silent:
+                adopted += self.take_from_silent(worker, seconds)
+        return adopted
+
+    def _has_waited(self) -> bool:
+        now = clock.monotonic()
+        self._waits_since = now if self._waits_since is None else self._waits_since
+        return now - self._waits_since > TURN_S
+
+    def _take_from_dead(self, dead: Sequence[Worker], workers: Sequence[Worker]) -> list[Adopted]:
+        """Take over what dead workers held, once their hands can begin nothing any more."""
+        adopted: list[Adopted] = []
+        if not self._meet(dead, workers):
+            return adopted
+        for worker in dead:
+            held = self._store.held_by(worker.id)
             if held:
                 adopted += self._take_over(held)
             # Deregistered last: if we die in between, the next one finds it again.
-            self._store.deregister(dead.id, now=clock.now_ms(), lost=True)
-        if not dead_workers:
-            self._let_go()
-        if self._to_greet:
-            self._greet(path for path in waiting(self._run_dir) if not self._has_brain(path))
-        if lease_ms is not None:
-            for worker, seconds in self.silence.over(workers, lease_ms=lease_ms, now=clock.monotonic()):
-                adopted += self.take_from_silent(worker, seconds)
+            self._store.deregister(worker.id, now=clock.now_ms(), lost=True)
+        self._is_first_look = False
+        bury(self._run_dir)
         return adopted
+
+    def _meet(self, dead: Sequence[Worker], workers: Sequence[Worker]) -> bool:
+        """Attach to the hands of dead workers, and to those of whom nobody knows; false when some can not be ended."""
+        theirs = {_brain(worker) for worker in dead}
+        living = {_brain(worker) for worker in workers} - theirs
+
+        def is_meant(one: Kept) -> bool:
+            return one.brain in theirs or (one.brain not in living and not one.has_brain())
+
+        taken = disarm(self._run_dir, is_meant, but=self._ours())
+        for hands in taken or ():
+            self._welcome(hands)
+        return taken is not None
+
+    def _ours(self) -> list[Hands]:
+        return [*([self.own] if self.own else []), *self.attached]
 
     def take_from_silent(self, worker: Worker, seconds: float) -> list[Adopted]:
         """Take over what a worker holds that lives but is silent.
@@ -101,11 +149,8 @@ class Rescue:
         Its hands go first: if we die in between, or it wakes up, it is as if they had been killed. Only then is it
         fenced, unless it has shown that it lives.
         """
-        from kiribi_cli.runner.disarm import disarm
-
-        own = [self.own] if self.own else []
-        brain = worker.pid, json.loads(worker.process or "[0, 0, 0]")[2]
-        taken = disarm(self._run_dir, brain, but=[*own, *self.attached])
+        brain = _brain(worker)
+        taken = disarm(self._run_dir, lambda one: one.brain == brain, but=self._ours(), lives=True)
         if taken is None:
             return []
         for hands in taken:
@@ -118,8 +163,6 @@ class Rescue:
         return self._part(held, {one.claim.attempt_id: one.claim for one in held})
 
     def _take_over(self, held: Sequence[Held]) -> list[Adopted]:
-        if any(self._rules_of(one.claim).on_worker_death == "adopt" for one in held):
-            self._greet(waiting(self._run_dir))
         claims = {
             claim.attempt_id: claim for claim in self._store.take_over(held, by=self._worker_id, now=clock.now_ms())
         }
@@ -127,40 +170,30 @@ class Rescue:
 
     def _part(self, held: Sequence[Held], claims: Mapping[int, Claim]) -> list[Adopted]:
         """Give what goes on in hands that talk to us, and see to the end of the rest."""
-        early = {attempt_id: self._said.pop(attempt_id) for attempt_id in claims if attempt_id in self._said}
+        early = {
+            attempt_id: self._said.pop(attempt_id)
+            for attempt_id in claims
+            if attempt_id in self._said and (self._adopts or _has_ended(self._said[attempt_id][1]))
+        }
         self.lose([one for one in held if one.claim.attempt_id in claims and one.claim.attempt_id not in early])
         return [Adopted(claims[attempt_id], hands, reports) for attempt_id, (hands, reports) in early.items()]
-
-    def _greet(self, paths: Iterable[str]) -> None:
-        """Attach to the launchers without a brain among these, and keep what they say."""
-        self._to_greet = False
-        known = {hands.path for hands in self.attached}
-        for path in paths:
-            if path in known:
-                continue
-            try:
-                hands = Hands.attach(path)
-            except HandsLost:
-                continue
-            self._welcome(hands)
 
     def _welcome(self, hands: Hands) -> None:
         self.attached.append(hands)
         for report in _greeting(hands):
             if isinstance(report, Started | Ended):
                 self._said.setdefault(report.attempt_id, (hands, []))[1].append(report)
-
-    def _has_brain(self, path: str) -> bool:
-        """Whether these hands are the child of a living worker: then there is no need to knock and wait."""
-        hands = look(int(path.rpartition("-")[2].partition(".")[0]))
-        return hands is not None and hands.parent in {worker.pid for worker in self._store.workers()}
+            elif isinstance(report, Lost) and not report.is_over:
+                self._theirs[report.attempt_id] = hands
 
     def sift(self, reports: Iterable[Report]) -> list[Report]:
         """Give what is about attempts in flight; the rest is kept for when their worker is found dead."""
         mine: list[Report] = []
         for report in reports:
             said = self._said.get(report.attempt_id)
-            if said is None:
+            if isinstance(report, Lost):
+                self._theirs.pop(report.attempt_id, None)
+            elif said is None:
                 mine.append(report)
             elif isinstance(report, Started | Ended):
                 said[1].append(report)
@@ -174,41 +207,60 @@ class Rescue:
             with suppress(HandsLost):
                 hands.settled([attempt_id])
 
-    def lose(self, held: Iterable[Held]) -> None:
-        """See to the end of attempts that are ours and have no hands any more; `gone` gives them back."""
+    def lose(self, held: Iterable[Held], hands: Hands | None = None) -> None:
+        """See to the end of attempts that are ours; `gone` gives them back. `hands`: those that died under us."""
         now = clock.monotonic()
         for one in held:
-            self._dying.append(Dying(one, now + self._rules_of(one.claim).kill_after_ms / 1000))
+            kill_at = now + self._rules_of(one.claim).kill_after_ms / 1000
+            self._dying.append(Dying(one, kill_at, set(_first(one))))
+        if hands is not None:
+            self._to_end += [one for one in kept(self._run_dir) if one.pid == hands.pid]
 
     def gone(self) -> list[Claim]:
         """Claims of which no process is left: to be settled as WorkerLost. Signals what is still there."""
         if not self._dying:
             return []
-        now = clock.monotonic()
-        done: list[Claim] = []
-        for dying in self._dying:
-            left = self._left(dying.held)
-            if not left:
-                done.append(dying.held.claim)
-            elif not dying.asked or now >= dying.kill_at:
-                self._signal(dying, left, kill=now >= dying.kill_at)
+        if self._to_end:
+            if end_hands(self._to_end):
+                return []
+            self._to_end = []
+            bury(self._run_dir)
+        crowd = Crowd(self._db_path)
+        done = [dying.held.claim for dying in self._dying if self._is_gone(dying, crowd)]
         finished = {claim.attempt_id for claim in done}
         remove_files(self._run_dir, finished)
         self._dying = [dying for dying in self._dying if dying.held.claim.attempt_id not in finished]
         return done
 
-    def _left(self, held: Held) -> list[Process]:
-        claim = held.claim
-        return leftovers([claim.attempt_id], self._db_path, _first(held), [claim.job_id])
+    def _is_gone(self, dying: Dying, crowd: Crowd) -> bool:
+        """Whether nothing is left of it. Signals what is, unless its hands do."""
+        now = clock.monotonic()
+        hands = self._theirs.get(dying.held.claim.attempt_id)
+        if hands is not None:
+            if now > dying.kill_at + HOPELESS_S:
+                self._to_end += [one for one in kept(self._run_dir) if one.pid == hands.pid]
+                self.forget(hands)
+            return False
+        left = self._left(dying, crowd)
+        if left and now >= dying.kill_at:
+            # Some forks and exits of it may be quicker than we look.
+            kill_all(lambda: self._left(dying, Crowd(self._db_path)), passes=3)
+        elif left and not dying.asked:
+            self._ask(dying, left)
+        return not left
 
-    def _signal(self, dying: Dying, left: Iterable[Process], *, kill: bool) -> None:
+    def _left(self, dying: Dying, crowd: Crowd) -> list[Process]:
+        claim = dying.held.claim
+        left = crowd.of(claim.attempt_id, claim.job_id, dying.seen)
+        dying.seen.update((process.pid, process.start_ticks) for process in left)
+        return left
+
+    def _ask(self, dying: Dying, left: Iterable[Process]) -> None:
         import signal
 
-        number = SIGKILL if kill else signal.Signals[self._rules_of(dying.held.claim).stop_signal]
         for process in left:
-            send(process, number)
-            if not kill:
-                send(process, signal.SIGCONT)
+            send(process, signal.Signals[self._rules_of(dying.held.claim).stop_signal])
+            send(process, signal.SIGCONT)
         dying.asked = True
 
     def busy(self) -> bool:
@@ -221,13 +273,14 @@ class Rescue:
 
     def waits_for(self, hands: Hands) -> bool:
         """Whether what they said may still be asked for."""
-        return any(said[0] is hands for said in self._said.values())
+        return any(said[0] is hands for said in self._said.values()) or hands in self._theirs.values()
 
     def forget(self, hands: Hands) -> None:
         """These hands are dead as well, or have nothing left to do."""
         if hands in self.attached:
             self.attached.remove(hands)
         self._said = {attempt_id: said for attempt_id, said in self._said.items() if said[0] is not hands}
+        self._theirs = {attempt_id: its for attempt_id, its in self._theirs.items() if its is not hands}
 
     def close(self) -> None:
         """Let go of adopted hands: what they run goes on, for the next worker."""
@@ -241,6 +294,16 @@ def _greeting(hands: Hands) -> list[Report]:
         return hands.reports()
     except HandsLost:
         return []
+
+
+def _has_ended(reports: Iterable[Report]) -> bool:
+    return any(isinstance(report, Ended) for report in reports)
+
+
+def _brain(worker: Worker) -> tuple[int, int]:
+    """Name the process of a worker; one of another boot or pid namespace is nobody here."""
+    boot, namespace, ticks = json.loads(worker.process or '["", "", 0]')
+    return (worker.pid, ticks) if (boot, namespace) == (boot_id(), pid_namespace()) else (0, 0)
 
 
 def _first(held: Held) -> list[tuple[int, int]]:

@@ -253,10 +253,12 @@ class Worker:
         """Our hands were killed: what they ran is ended and settled as after any worker's death, by new hands."""
         self.wake.remove(hands)
         held = self.flight.give_up(hands)
-        self.rescue.lose(held)
+        self.rescue.lose(held, hands)
         self.rescue.forget(hands)
         hands.close()
         self.journal.say(clock.now_ms(), f"the launcher died; {len(held)} attempts are lost with it")
+        for line in hands.last_words.splitlines():
+            self.journal.say(clock.now_ms(), f"  {line}")
         if hands is self.hands:
             # Hands that die at once will do so again; the machine needs its breath for whoever mends it.
             clock.sleep(max(0.0, HANDS_PAUSE - (clock.monotonic() - self._hands_since)))

@@ -12,7 +12,7 @@ import pytest
 
 from kiribi_cli.core.outcome import Ended, Exited
 from kiribi_cli.runner.hands import Hands, HandsLost, remove_files, waiting
-from kiribi_cli.runner.launch import Started
+from kiribi_cli.runner.launch import Lost, Started
 from kiribi_cli.runner.process import end_leftovers, is_alive, leftovers
 from kiribi_cli.runner.remains import bury
 
@@ -80,15 +80,37 @@ def reaped(pid):
         return True
 
 
-def test_attempts_that_are_not_adopted_are_not_reported_to_the_next_brain(bench, eventually, attach, pid_in):
-    bench.start("exec sleep 60", kill_after_ms=100)
+def test_attempts_that_are_not_adopted_are_told_as_lost_to_the_next_brain_and_when_they_are_gone(
+    bench, eventually, attach, pid_in, is_running
+):
+    lost = bench.start("trap '' TERM; echo $$ > lost; while :; do sleep 0.1; done", kill_after_ms=300)
     kept = bench.start("echo $$ > pid; exec sleep 60", on_worker_death="adopt")
-    pid_in("pid")
+    pids = [pid_in("lost"), pid_in("pid")]
     attach()
+    eventually(lambda: bench.look() or bench.all(Lost, lost)[-1:] == [Lost(lost, is_over=True)])
 
-    eventually(lambda: bench.started(kept))
+    assert bench.all(Lost, lost) == [Lost(lost, is_over=False), Lost(lost, is_over=True)]
+    assert {type(report) for report in bench.seen if report.attempt_id == kept} == {Started}
+    assert [is_running(pid) for pid in pids] == [False, True]
 
-    assert {report.attempt_id for report in bench.seen} == {kept}
+
+def test_a_callable_that_has_just_begun_when_the_brain_dies_is_ended_as_well(bench, eventually, attach, is_running):
+    bench.module(
+        "work",
+        "import os, signal\n"
+        "def ready(): signal.signal(15, signal.SIG_IGN)\n"
+        "def wait():\n signal.signal(15, signal.SIG_IGN); os.symlink(str(os.getpid()), 'pid')\n while True: signal.pause()",
+    )
+    first = bench.python("work:ready", reuse=100)
+    eventually(lambda: bench.ended(first))
+    lost = bench.python("work:wait", reuse=100, kill_after_ms=1000)
+    # Sooner than anybody notes that it has begun.
+    while not (bench.folder / "pid").is_symlink():
+        pass
+    attach()
+    eventually(lambda: bench.look() or bench.all(Lost, lost)[-1:] == [Lost(lost, is_over=True)])
+
+    assert not is_running(int((bench.folder / "pid").readlink().name))
 
 
 def test_hands_that_have_a_brain_are_not_given_away(bench, run):
