@@ -14,9 +14,10 @@ from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.private import distrust
 from kiribi_cli.runner.logs_dir import strays
-from kiribi_cli.runner.process import leftovers
-from kiribi_cli.store.base import Store
+from kiribi_cli.runner.process import leftovers, look
+from kiribi_cli.store.base import Store, Worker
 from kiribi_cli.store.connect import SAFE, driver
+from kiribi_cli.store.liveness import LEASE_MS
 
 # Jobs stand in a queue for less than this where somebody works on it.
 STUCK_MS = 10 * 60_000
@@ -61,7 +62,7 @@ def examine(machine: Machine, *, deep: bool = False) -> Iterator[Finding]:
         yield from _place(machine.database, machine.config or Config())
     yield from _clock(machine)
     if machine.store is not None and machine.database is not None:
-        yield from _workers(machine.store, machine.database)
+        yield from _workers(machine.store, machine.database, machine.now)
         yield from _jobs(machine.store, machine.config, machine.now)
         yield from _logs(machine.store, machine.database)
         yield from _deep(machine.store) if deep else ()
@@ -169,7 +170,20 @@ def _clock(machine: Machine) -> Iterator[Finding]:
     yield Finding("clock", "ok", "the clock agrees with the history")
 
 
-def _workers(store: Store, database: Database) -> Iterator[Finding]:
+def _silent(alive: Iterable[Worker], now: int) -> Iterator[Finding]:
+    """Workers that hold their lock and do nothing."""
+    for worker in alive:
+        process = look(worker.pid) if worker.host == os.uname().nodename else None
+        since = age(now - worker.heartbeat_at)
+        if process is not None and process.state in "Tt":
+            message = f"worker {worker.name} is stopped (Ctrl-Z, or kill -STOP), last heard {since} ago"
+            yield Finding("workers", "problem", message, f"kill -CONT {worker.pid}, or: kiribi recover")
+        elif now - worker.heartbeat_at > LEASE_MS:
+            message = f"worker {worker.name} lives, but has not been heard for {since}"
+            yield Finding("workers", "problem", message, "kiribi recover takes its jobs over")
+
+
+def _workers(store: Store, database: Database, now: int) -> Iterator[Finding]:
     dead = store.dead_workers()
     for worker in dead:
         held = store.held_by(worker.id)
@@ -178,6 +192,7 @@ def _workers(store: Store, database: Database) -> Iterator[Finding]:
         message = f"worker {worker.name} is dead and held {len(held)} jobs{processes}"
         yield Finding("workers", "problem" if held else "warning", message, "kiribi recover")
     alive = [worker for worker in store.workers() if worker.alive and worker.kind == "worker"]
+    yield from _silent(alive, now)
     for worker in alive:
         if worker.config_error:
             message = f"worker {worker.name} goes on with its old definitions: {worker.config_error}"

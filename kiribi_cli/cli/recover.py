@@ -16,31 +16,33 @@ def recover(
     ctx: Context,
     *,
     force: Annotated[
-        str | None, Option("--force", metavar="WORKER", help="Declare this worker of another host dead.")
+        str | None, Option("--force", metavar="WORKER", help="Do not watch this silent worker first.")
     ] = None,
     dry_run: DryRun = False,
 ) -> int:
-    """Settle the jobs of dead workers now.
+    """Settle the jobs of dead and silent workers now.
 
     Workers do this by themselves. What is left of such a job on this host is ended first; its attempt counts as
-    worker_lost, and the job is tried again or fails, as after any failure.
+    worker_lost, and the job is tried again or fails, as after any failure. A worker that lives but has been silent
+    (stopped, hung) is watched for as long as worker.lease says, and is declared lost if it shows no sign of life.
 
     Examples:
         kiribi recover -n
         kiribi recover
-        kiribi recover --force web2:8123 --yes
+        kiribi recover --force web1:8123 --yes
     """
     from kiribi_cli.actions.acting import Action
 
     at = here(ctx)
-    if force is not None:
-        _declare_dead(at, force, dry_run=dry_run)
+    forced = _declared(at, force, dry_run=dry_run) if force is not None else []
     dead = at.store.dead_workers()
-    held = {worker.id: at.store.held_by(worker.id) for worker in dead}
+    silent = [*forced, *_silent(at, forced, dry_run=dry_run)]
+    gone = [*dead, *(worker for worker, _ in silent)]
+    held = {worker.id: at.store.held_by(worker.id) for worker in gone}
     jobs = [one.claim.job_id for those in held.values() for one in those]
     settled: list[Settlement] = []
-    if dead and not dry_run:
-        settled = _settle(at)
+    if gone and not dry_run:
+        settled = _settle(at, silent)
     changed = tuple(jobs) if dry_run else tuple(one.claim.job_id for one in settled)
     action = Action("recover", dry_run, len(jobs), changed)
     if at.out.as_json:
@@ -49,15 +51,36 @@ def recover(
         for job in changed:
             at.out.line(str(job))
     else:
-        _tell(at, dead, held, settled, dry_run=dry_run)
+        _tell(at, gone, held, settled, dry_run=dry_run)
     return 0
 
 
-def _declare_dead(at: "Here", name: str, *, dry_run: bool) -> None:
+def _silent(at: "Here", forced: "Sequence[tuple[Worker, float]]", *, dry_run: bool) -> "list[tuple[Worker, float]]":
+    """Find workers that live and have shown no sign of it for longer than their lease."""
+    from kiribi_cli.core.durations import age
+    from kiribi_cli.worker.silence import is_judged
+
+    now, lease_ms = at.now(), at.config.worker.lease_ms
+    known = {worker.id for worker, _ in forced}
+    quiet = [worker for worker in at.store.workers() if is_judged(worker) and now - worker.heartbeat_at >= lease_ms]
+    quiet = [worker for worker in quiet if worker.id not in known]
+    if dry_run or not quiet:
+        return [(worker, (now - worker.heartbeat_at) / 1000) for worker in quiet]
+    from kiribi_cli.worker.recover import watched
+
+    for worker in quiet:
+        sentence = f"{worker.name} lives, and has shown no sign of it for {age(now - worker.heartbeat_at)}"
+        at.out.note(at.out.shown(f"{sentence}: watching it for {lease_ms / 1000:g}s"))
+    return watched(at.store, quiet, at.config)
+
+
+def _declared(at: "Here", name: str, *, dry_run: bool) -> "list[tuple[Worker, float]]":
+    """Take a person's word that this worker will not wake up, where what it runs can be ended from here."""
     import os
     from difflib import get_close_matches
 
     from kiribi_cli.errors import Code, KiribiError
+    from kiribi_cli.worker.silence import is_judged
 
     workers = [worker for worker in at.store.workers() if worker.stopped_at is None]
     named = next((worker for worker in workers if worker.name == name), None)
@@ -65,6 +88,11 @@ def _declare_dead(at: "Here", name: str, *, dry_run: bool) -> None:
         near = get_close_matches(name, [worker.name for worker in workers], 1)
         suggestion = f'. Did you mean "{near[0]}"?' if near else ""
         raise KiribiError(Code.NOT_FOUND, f'no worker "{name}"{suggestion}', hint="kiribi ps lists them")
+    silent_ms = at.now() - named.heartbeat_at
+    if is_judged(named) and silent_ms >= at.config.worker.lease_ms:
+        if not dry_run:
+            at.confirm(f"Declare {name} lost, and end what it runs?")
+        return [(named, silent_ms / 1000)]
     if named.alive and named.host == os.uname().nodename:
         sentence = f"{name} is alive on this host, as process {named.pid}"
         raise KiribiError(Code.REFUSED, sentence, hint=f"kiribi stop {name} --now")
@@ -74,9 +102,10 @@ def _declare_dead(at: "Here", name: str, *, dry_run: bool) -> None:
         raise KiribiError(Code.REFUSED, sentence, hint=hint)
     if not dry_run:
         at.confirm(f"Declare {name} on {named.host} dead?")
+    return []
 
 
-def _settle(at: "Here") -> "list[Settlement]":
+def _settle(at: "Here", silent: "Sequence[tuple[Worker, float]]") -> "list[Settlement]":
     from kiribi_cli.store.liveness import Liveness
     from kiribi_cli.worker.definitions import Definitions
     from kiribi_cli.worker.recover import recover as rescue
@@ -88,7 +117,8 @@ def _settle(at: "Here") -> "list[Settlement]":
     alive = Liveness(run_dir, who.name, who.pid, who.process)
     try:
         worker_id = at.store.register(who, now=at.now())
-        settled = rescue(at.store, worker_id, Definitions(config), run_dir=run_dir, db_path=str(at.database.path))
+        path = str(at.database.path)
+        settled = rescue(at.store, worker_id, Definitions(config), run_dir=run_dir, db_path=path, silent=silent)
         at.store.deregister(worker_id, now=at.now())
         return settled
     finally:
@@ -108,7 +138,8 @@ def _tell(
         return
     decisions = {one.claim.job_id: type(one.decision).__name__.lower() for one in settled}
     for worker in dead:
-        at.out.line(at.out.shown(f"{worker.name} is dead and held {len(held[worker.id])} jobs"))
+        what = "is silent" if worker.alive else "is dead"
+        at.out.line(at.out.shown(f"{worker.name} {what} and held {len(held[worker.id])} jobs"))
         for one in held[worker.id]:
             becomes = decisions.get(one.claim.job_id, "would be settled" if dry_run else "settled by somebody else")
             at.out.line(f"  {one.claim.job_id}  {at.out.shown(one.claim.job)}  attempt {one.claim.attempt}  {becomes}")

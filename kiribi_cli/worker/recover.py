@@ -3,17 +3,23 @@
 A worker does the same by itself (rescue.py); this is for a moment when none runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kiribi_cli import clock
+from kiribi_cli.config.model import Config
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.outcome import Ended, WorkerLost
 from kiribi_cli.core.records import replace
 from kiribi_cli.runner.hands import Hands, HandsLost, waiting
-from kiribi_cli.store.base import Claim, Settlement, Store
+from kiribi_cli.store.base import Claim, Settlement, Store, Worker
+from kiribi_cli.store.liveness import LEASE_MS
 from kiribi_cli.worker.attempts import settlement
 from kiribi_cli.worker.definitions import Definitions
 from kiribi_cli.worker.rescue import Adopted, Rescue
+from kiribi_cli.worker.silence import Silence
+
+# Between two looks at workers that may be silent.
+LOOK_S = 0.5
 
 
 def recover(
@@ -23,14 +29,19 @@ def recover(
     *,
     run_dir: str,
     db_path: str | None,
+    silent: Sequence[tuple[Worker, float]] = (),
     pause: Callable[[float], None] = clock.sleep,
 ) -> list[Settlement]:
     """Settle all that dead workers held, each once nothing of it is left on this host; answers what was settled.
 
+    `silent`: workers that live but are to be taken for lost as well, and for how many seconds they have been silent.
     `worker_id` is a registered worker of our own: rescue is a claim.
     """
     rescue = Rescue(store, worker_id, _all_killed(definitions), run_dir=run_dir, db_path=db_path, adopts=False)
-    ended = [_ended(one, definitions) for one in rescue.look()]
+    adopted = rescue.look()
+    for worker, seconds in silent:
+        adopted += rescue.take_from_silent(worker, seconds)
+    ended = [_ended(one, definitions) for one in adopted]
     settled: list[Settlement] = []
     while rescue.busy() or ended:
         _listen(rescue)
@@ -42,6 +53,28 @@ def recover(
     rescue.close()
     _let_go(run_dir, [one.claim.attempt_id for one in settled])
     return settled
+
+
+def watched(
+    store: Store, workers: Sequence[Worker], config: Config, pause: Callable[[float], None] = clock.sleep
+) -> list[tuple[Worker, float]]:
+    """Watch these workers for as long as their lease; gives those that showed no sign of life, and for how long.
+
+    The age of a heartbeat proves nothing: the clock may have jumped, or the machine slept.
+    """
+    lease_ms = config.worker.lease_ms
+    silence = Silence(0, None if config.path is None else str(config.path))
+    watched = {worker.id for worker in workers}
+    until = clock.monotonic() + max(lease_ms, LEASE_MS) / 1000 + 2 * LOOK_S
+    found: dict[int, tuple[Worker, float]] = {}
+    while watched - set(found) and clock.monotonic() < until:
+        for worker, seconds in silence.over(store.workers(), lease_ms=lease_ms, now=clock.monotonic()):
+            if worker.id in watched:
+                found[worker.id] = worker, seconds
+        pause(LOOK_S)
+        changed = {one.id: one.heartbeat_at for one in store.workers()}
+        watched = {one.id for one in workers if changed.get(one.id) == one.heartbeat_at}
+    return [found[id_] for id_ in watched & set(found)]
 
 
 def _all_killed(definitions: Definitions) -> Callable[[Claim], Definition]:

@@ -92,7 +92,9 @@ class Rescue:
         """
         workers = self._store.workers()
         dead = [worker for worker in workers if not worker.alive]
-        silent = [] if lease_ms is None else self.silence.over(workers, lease_ms=lease_ms, now=clock.monotonic())
+        silent: list[tuple[Worker, float]] = []
+        if lease_ms is not None:
+            silent += self.silence.over(workers, lease_ms=lease_ms, now=clock.monotonic())
         if not dead:
             self._let_go()
         if not (dead or silent or self._is_first_look):
