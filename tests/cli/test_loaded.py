@@ -46,8 +46,8 @@ LOADS = {
     # It may say a time of day.
     "why 4 --json": (TO_LOOK - {"zoneinfo"}, 65, 170),
     "enqueue Echo --in 9d": (HEAVY, 86, 200),
-    "worker --drain": (HEAVY | {"subprocess", "threading", "zoneinfo", "shutil", "tempfile"}, 106, 216),
-    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 118, 240),
+    "worker --drain": (HEAVY | {"subprocess", "threading", "zoneinfo", "shutil", "tempfile"}, 110, 220),
+    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 121, 243),
 }
 
 
