@@ -168,7 +168,7 @@ def _in_foreground(
     run: Path,
 ) -> Ran:
     signals = Signals()
-    signals.install()
+    signals.install(hang_up_stops=True)
     with _output_to_stderr(wanted=at.out.as_json):
         hands = Hands.start(
             logs_dir=str(logs),

@@ -15,12 +15,18 @@ class Signals:
         self.reload = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def install(self) -> None:
-        """Take over INT, TERM and HUP; undo what a careless parent left (blocked or ignored signals)."""
+    def install(self, *, hang_up_stops: bool = False) -> None:
+        """Take over INT, TERM and HUP; undo what a careless parent left (blocked or ignored signals).
+
+        `hang_up_stops`: HUP means that the terminal is gone, as for any command in it; under nohup it means nothing.
+        """
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._hup)
+        if not hang_up_stops:
+            signal.signal(signal.SIGHUP, self._hup)
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._stop)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -142,6 +142,29 @@ def test_a_signal_is_passed_on_and_ends_the_job_as_cancelled(kiribi, eventually)
     assert _last(kiribi)["status"] == "cancelled"
 
 
+def test_a_terminal_that_closes_ends_the_job_as_it_ends_any_command(kiribi, eventually):
+    run = kiribi.start(
+        "run", "--", "sh", "-c", "trap 'touch heard; exit 0' HUP; touch up; while :; do sleep 0.01; done"
+    )
+    eventually((kiribi.folder / "up").exists)
+    run.send_signal(signal.SIGHUP)
+
+    assert run.wait() == 128 + signal.SIGHUP
+    assert (kiribi.folder / "heard").exists()
+    assert _last(kiribi)["status"] == "cancelled"
+
+
+def test_under_nohup_a_terminal_that_closes_means_nothing(kiribi, eventually):
+    waiting = ("sh", "-c", "touch up; while test ! -e go; do sleep 0.01; done")
+    run = kiribi.start("run", "--", *waiting, under=["nohup"])
+    eventually((kiribi.folder / "up").exists)
+    run.send_signal(signal.SIGHUP)
+    (kiribi.folder / "go").touch()
+
+    assert run.wait() == 0
+    assert _last(kiribi)["status"] == "completed"
+
+
 def test_a_job_that_runs_in_the_foreground_is_never_taken_by_a_worker(kiribi, eventually, tmp_path):
     kiribi.define('[jobs.Again]\nshell = "echo x >> ran; exit 1"\nmax_attempts = 3\nbackoff = "300ms"\n')
     kiribi.ok("enqueue", "--", "true")
