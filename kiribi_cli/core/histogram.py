@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from math import ceil
 
 BASE = 1.2
 ZERO = -1
@@ -25,6 +26,17 @@ def value(bucket: int) -> int:
     [0, 1, 2, 932]
     """
     return 0 if bucket < 0 else round(BASE ** (bucket + 0.5))
+
+
+def bounds(bucket: int) -> tuple[int, int]:
+    """Return the least and the greatest time of a bucket, in whole milliseconds.
+
+    >>> [bounds(n) for n in (-1, 0, 3, 37)]
+    [(0, 0), (1, 1), (2, 2), (851, 1020)]
+    """
+    if bucket < 0:
+        return 0, 0
+    return ceil(BASE**bucket), ceil(BASE ** (bucket + 1)) - 1
 
 
 def percentile(buckets: Mapping[int, int], q: float) -> int | None:

@@ -1,7 +1,7 @@
-"""Keeping house: what the database is like, whether it is sound, copies of it, space given back."""
+"""Keeping house: what the database is like, copies of it, space given back. Whether it is sound: verify.py."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,6 @@ from kiribi_cli.store.database import Database
 
 _EXACT = 10_000
 VACUUM_PAGES = 256
-
-# What must be so, as statements that find what is not, and how to say it.
-_RULES = (
-    ("running_without_attempt", "job {} is running, but has no live attempt"),
-    ("attempt_without_running", "attempt {} of job {} is live, but the job does not know it"),
-    ("orphaned_attempts", "attempt {} belongs to job {}, which is not there"),
-    ("more_spent_than_made", "job {} has spent {} attempts, but made only {}"),
-    ("attempts_missing", "job {} says it was tried {} times, but its attempts do not"),
-    ("broken_status", "job {} is {}, and its other columns contradict that"),
-    ("broken_hold", "job {} ({}) holds a unique key that it should have let go"),
-    ("lost_hold", "job {} ({}) does not hold its unique key"),
-    ("worker_unknown", "job {} is running on worker {}, which is not registered"),
-    ("stats_too_few", "{}: {} finished jobs, but statistics of only {}"),
-    ("broken_payload", "job {} holds text that is not JSON"),
-    ("events_overlap", "event {} overlaps the one before it"),
-)
 
 
 def info(db: Database) -> dict[str, Any]:
@@ -66,21 +50,6 @@ def _size(path: str) -> int:
         return Path(path).stat().st_size
     except OSError:
         return 0
-
-
-def verify(db: Database) -> Iterator[str]:
-    """Read everything and say what is broken; silent when all is well."""
-    try:
-        for (line,) in db.connection.execute("PRAGMA integrity_check(100)").fetchall():
-            if line != "ok":
-                yield f"SQLite: {line}"
-    except driver.Error as error:
-        told = trouble.explain(error, db.path)
-        yield told.message if told else f"SQLite: {error}"
-        return
-    for name, sentence in _RULES:
-        for row in db.rows(f"house.{name}"):
-            yield sentence.format(*row)
 
 
 def unknown_attempts(db: Database, ids: Sequence[int]) -> list[int]:

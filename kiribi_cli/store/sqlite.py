@@ -305,7 +305,9 @@ class SqliteStore:
         return house.info(self._db)
 
     def verify(self) -> Iterable[str]:
-        return house.verify(self._db)
+        from kiribi_cli.store.verify import verify
+
+        return verify(self._db)
 
     def unknown_attempts(self, ids: Sequence[int]) -> list[int]:
         return house.unknown_attempts(self._db, ids)

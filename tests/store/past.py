@@ -40,7 +40,7 @@ INSERT INTO jobs (id, job, kind, status, queue, lane, tags, payload, attempts, m
                   error_message, error_fingerprint, reason, origin_by, worker)
 SELECT n, name, 'command', status, queue, name, tags, '{"user":' || n || ',"name":"user number ' || n || '"}', tries, 3, tries,
        t, t, iif(tries, t + wait_ms, NULL), iif(tries, wait_ms, NULL),
-       iif(tries, t + wait_ms + (tries - 1) * (took_ms + 1000), NULL), t + wait_ms + tries * (took_ms + 1000),
+       iif(tries, t + wait_ms + (tries - 1) * (took_ms + 1000), NULL), t + wait_ms + iif(tries, tries * (took_ms + 1000) - 1000, 0),
        iif(tries, took_ms, NULL), took_ms * tries, iif(tries, status = 'failed', NULL),
        CASE status WHEN 'failed' THEN 'exit' WHEN 'cancelled' THEN 'cancelled' END,
        CASE status WHEN 'failed' THEN message WHEN 'cancelled' THEN 'cancelled by deploy@host' END,
@@ -68,7 +68,7 @@ FROM tried
     """
 INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt, final, exit_code, "by", reason)
 SELECT * FROM (
-  SELECT t AS at, 'job.enqueued', n, name, NULL, 'pending', NULL, NULL, NULL, 'deploy@host', NULL FROM made
+  SELECT t AS at, 'job.enqueued', n AS n, name, NULL, 'pending', NULL, NULL, NULL, 'deploy@host', NULL FROM made
   UNION ALL
   SELECT began, 'job.started', n, name, 'pending', 'running', try, NULL, NULL, 'host:100', NULL FROM tried
   UNION ALL
@@ -78,32 +78,41 @@ SELECT * FROM (
   UNION ALL
   SELECT t + wait_ms, 'job.cancelled', n, name, 'pending', 'cancelled', NULL, 1, NULL, 'deploy@host', 'cancelled'
   FROM made WHERE tries = 0
-) ORDER BY at
+) ORDER BY at, n
+""",
+    """
+CREATE TEMP TABLE counted_once AS
+SELECT name, queue, tags, began + took_ms - (began + took_ms) % 3600000 AS hour, good, NOT good AND try = tries AS failed,
+       NOT good AND try < tries AS retried, 0 AS cancelled, 1 AS attempts, took_ms, iif(try = 1, wait_ms, NULL) AS waited_ms,
+       iif(good, NULL, message) AS message, iif(good, NULL, fingerprint) AS fingerprint FROM tried
+UNION ALL
+SELECT name, queue, tags, t + wait_ms - (t + wait_ms) % 3600000, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL FROM made WHERE tries = 0
 """,
     """
 INSERT INTO stats (dimension, key, queue, hour, label, completed, failed, cancelled, retried, attempts, duration_ms_sum,
                    duration_ms_max, wait_ms_sum, wait_ms_max, cpu_ms_sum, max_rss_bytes)
 SELECT * FROM (
-  WITH ended AS (
-    SELECT n, name, queue, tags, message, fingerprint, t - t % 3600000 AS hour, status, tries, tries * took_ms AS took_ms, wait_ms
-    FROM made
-  ), told (dimension, key, label) AS (VALUES ('job', NULL, NULL), ('tag', NULL, NULL), ('error', NULL, NULL))
+  WITH told (dimension) AS (VALUES ('job'), ('tag'), ('error'))
   SELECT dimension, CASE dimension WHEN 'job' THEN name WHEN 'tag' THEN tags ->> 0 ELSE fingerprint END AS the_key, queue, hour,
-         iif(dimension = 'error', max(message), NULL), sum(status = 'completed'), sum(status = 'failed'),
-         sum(status = 'cancelled'), sum(max(tries - 1, 0)), sum(tries), sum(took_ms), max(took_ms), sum(wait_ms), max(wait_ms),
-         sum(5 * tries), 9830400
-  FROM ended JOIN told ON dimension = 'job' OR (dimension = 'tag' AND tags IS NOT NULL) OR (dimension = 'error' AND status = 'failed')
+         iif(dimension = 'error', max(message), NULL), sum(good), sum(failed), sum(cancelled), sum(retried), sum(attempts),
+         coalesce(sum(took_ms), 0), coalesce(max(took_ms), 0), coalesce(sum(waited_ms), 0), coalesce(max(waited_ms), 0),
+         5 * sum(attempts), 9830400
+  FROM counted_once JOIN told
+    ON dimension = 'job' OR (dimension = 'tag' AND tags IS NOT NULL) OR (dimension = 'error' AND fingerprint IS NOT NULL)
   GROUP BY dimension, the_key, queue, hour
 ) WHERE true
 ON CONFLICT DO UPDATE SET completed = completed + excluded.completed, failed = failed + excluded.failed,
-  cancelled = cancelled + excluded.cancelled, retried = retried + excluded.retried, attempts = attempts + excluded.attempts
+  cancelled = cancelled + excluded.cancelled, retried = retried + excluded.retried, attempts = attempts + excluded.attempts,
+  duration_ms_sum = duration_ms_sum + excluded.duration_ms_sum, duration_ms_max = max(duration_ms_max, excluded.duration_ms_max),
+  wait_ms_sum = wait_ms_sum + excluded.wait_ms_sum, wait_ms_max = max(wait_ms_max, excluded.wait_ms_max),
+  cpu_ms_sum = cpu_ms_sum + excluded.cpu_ms_sum
 """,
     """
 INSERT INTO histograms (dimension, key, queue, hour, measure, bucket, n)
 SELECT * FROM (
   WITH measured AS (
-    SELECT name, queue, tags, t - t % 3600000 AS hour, 'duration' AS measure, took_ms AS ms FROM made WHERE tries
-    UNION ALL SELECT name, queue, tags, t - t % 3600000, 'wait', wait_ms FROM made WHERE tries
+    SELECT name, queue, tags, hour, 'duration' AS measure, took_ms AS ms FROM counted_once WHERE took_ms IS NOT NULL
+    UNION ALL SELECT name, queue, tags, hour, 'wait', waited_ms FROM counted_once WHERE waited_ms IS NOT NULL
   ), counted AS (SELECT name, queue, tags, hour, measure, ms, count(*) AS n FROM measured GROUP BY name, queue, tags, hour, measure, ms)
   SELECT 'job', name, queue, hour, measure, bucket(ms) AS b, sum(n) FROM counted GROUP BY name, queue, hour, measure, b
   UNION ALL
@@ -112,6 +121,7 @@ SELECT * FROM (
 ) WHERE true
 ON CONFLICT DO UPDATE SET n = n + excluded.n
 """,
+    "DROP TABLE counted_once",
     "DROP TABLE tried",
     "DROP TABLE made",
 )
@@ -138,7 +148,11 @@ SELECT attempt_id, id, 1, started_at, worker, 'host' FROM jobs WHERE status = 'r
 """,
     """
 INSERT INTO events (at, type, job_id, job, to_status)
-SELECT :now, 'job.enqueued', id, job, 'pending' FROM jobs WHERE finished_at IS NULL
+SELECT :now, 'job.enqueued', id, job, iif(status = 'scheduled', status, 'pending') FROM jobs WHERE finished_at IS NULL ORDER BY id
+""",
+    """
+INSERT INTO events (at, type, job_id, job, from_status, to_status, attempt)
+SELECT :now, 'job.started', id, job, 'pending', 'running', 1 FROM jobs WHERE status = 'running'
 """,
 )
 

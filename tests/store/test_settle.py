@@ -402,3 +402,18 @@ def test_jobs_cancelled_before_they_started_are_counted(store, hand: Hand):
 
     (row,) = store.hours("job", since=0, until=10_000)
     assert (row.cancelled, row.attempts) == (2, 0)
+
+
+def test_a_beginning_that_is_told_once_more_by_adopted_hands_is_one_event(store, hand: Hand):
+    store.insert([job(), job()], now=1000)
+    one, other = hand.claim(now=1000, slots=2)
+    for _ in range(2):
+        store.turn(hand.id, now=1500, began=[begun(one, 1400), begun(other, 1400)])
+    hand.end(one, Complete(), now=2000, exit_code=0, running=begun(one, 1400))
+    hand.end(other, Retry(9000), now=2000, running=begun(other, 1400))
+
+    kinds = [[event.type for event in store.events(job_id=id_)] for id_ in (1, 2)]
+    assert kinds == [
+        ["job.enqueued", "job.started", "job.completed"],
+        ["job.enqueued", "job.started", "job.retrying"],
+    ]
