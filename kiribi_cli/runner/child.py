@@ -4,7 +4,9 @@ It knows no kiribi. What it is to run comes as JSON on descriptor 3, some jobs t
 number of the packet, allows one of them to begin, and can be taken back as long as we have not read it. Answers leave
 as lines of JSON on 4; a byte on 5 says that it is time to read them.
 After each job it writes a mark into stdout and stderr, by which the hands tell the output of one job from the next.
-Whatever a job does to the process (variables, folder, umask, descriptors, streams) is put right before the next.
+Whatever a job does to the process (variables, folder, umask, descriptors, streams, signals, timers, limits) is put
+right before the next. What cannot be put right, as a thread that it left, makes us leave: a fresh child runs the next.
+What it does to modules stays, because that is what modules are for.
 """
 
 # ruff: noqa: BLE001, PTH109, PTH116, PTH123, UP031  (what a job raises is an answer; pathlib costs milliseconds at each start)
@@ -16,6 +18,7 @@ import sys
 # A script's own folder comes first on sys.path; jobs must not find our modules there.
 del sys.path[0]
 
+import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
@@ -30,15 +33,24 @@ if TYPE_CHECKING:
     import signal
     from types import TracebackType
     from typing import Any
+
+    _warnings: Any
 else:
     # Without the enums around it: asking for a handler is ten times as quick.
     import _signal as signal
+    import _warnings
 
 # More than any packet; and less than what makes malloc ask the system for memory each time.
 PACKET = 65536
 # Longer values come by stdin and file only, as for commands.
 DOOR_MAX = 65536
 RESULT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+# A job may replace whatever it likes in the modules that we share with it: what is ours is called by names of our own.
+ASCII = json.JSONEncoder(allow_nan=False).encode
+LOADS = json.JSONDecoder().decode
+clock, monotonic, getpid, leave = time.time, time.monotonic, os.getpid, os._exit
+# Where a job's own module stands in its place, the job has asked for it, and may have changed limits.
+del sys.modules["resource"]
 # The hands are told of answers when there is nothing left to do, or after this long (seconds).
 RING = 0.002
 # What a shorter call used rounds to no millisecond of CPU: nobody asks the system then.
@@ -49,14 +61,14 @@ class Harness:
     """What there is to restore, and the descriptors to the hands under numbers that jobs do not touch."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.pid = getpid()
         self.hands = int(os.environ.pop("KIRIBI_HANDS", "0").partition(":")[0]) or os.getppid()
         _die_with_the_hands()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
         os.set_blocking(self.answers, False)
         self.turns = socket.socket(fileno=_away(5))
-        self.null = os.open(os.devnull, os.O_RDWR)
+        self.null = _away(os.open(os.devnull, os.O_RDWR))
         self.out = _away(1, keep=True)
         self.err = _away(2, keep=True)
         self.payload = File()
@@ -80,6 +92,7 @@ class Harness:
         self.unseen = 0.0
         self.open_streams()
         sys.path.insert(0, self.cwd)
+        self.ground = Ground()
 
     def open_streams(self) -> None:
         """Make new text streams on 1 and 2; line by line, so that a log can be followed."""
@@ -110,7 +123,11 @@ class Harness:
                 self.answer(b'[%d,"back"]\n' % job[0])
                 self.ring()
                 return
-            self.run(target, shared, rules, *job)
+            took = self.run(target, shared, rules, *job)
+            if not self.ground.is_put_right(took):
+                self.answer(b'["leave"]\n')
+                self.ring()
+                return
             if self.ended - self.rang > RING:
                 self.ring()
 
@@ -129,12 +146,12 @@ class Harness:
             # Too long for a packet: it says where the job stands.
             with open(packet[1:], "rb") as file:
                 packet = file.read()
-        return json.loads(packet.decode("ascii"))
+        return LOADS(packet.decode("ascii"))
 
     def is_stale(self, target: str) -> bool:
         """Tell whether the file of the module has changed; looked at for each packet, and once a millisecond."""
         known = self.modules.get(target)
-        now = time.monotonic()
+        now = monotonic()
         if known is None or now - self.looked_at < 0.001:
             return False
         self.looked_at = now
@@ -142,11 +159,13 @@ class Harness:
 
     def run(
         self, target: str, shared: dict[str, str], rules: list[Any], attempt: int, job: int, payload: str | None
-    ) -> None:
-        """Run one job and answer it. `rules`: most bytes of a result, whether the payload stands on stdin, timeout in
-        milliseconds, name of the folder for its files, path of the payload of those that have none."""
+    ) -> float:
+        """Run one job, answer it, and give the seconds that it took. `rules`: most bytes of a result, whether the
+        payload stands on stdin, timeout in milliseconds, name of the folder for its files, path of the payload of
+        those that have none.
+        """
         result_max, on_stdin, timeout_ms, files, no_payload = rules
-        arguments = None if payload is None else json.loads(payload)
+        arguments = None if payload is None else LOADS(payload)
         self.prepare()
         own = {
             b"KIRIBI_JOB_ID": b"%d" % job,
@@ -155,7 +174,7 @@ class Harness:
             b"KIRIBI_PAYLOAD_FILE": no_payload,
         }
         if timeout_ms is not None:
-            own[b"KIRIBI_DEADLINE"] = _rfc3339(time.time() + timeout_ms / 1000)
+            own[b"KIRIBI_DEADLINE"] = _rfc3339(clock() + timeout_ms / 1000)
         if payload is not None:
             data = payload.encode("utf-8", "surrogatepass")
             self.payload.hold(data)
@@ -166,27 +185,28 @@ class Harness:
                 own.update(_variables_of(arguments))
         if payload is not None and on_stdin:
             self.give_stdin(data + b"\n")
-        elif self.has_stdin or sys.stdin is not self.nothing:
+        else:
             self.take_stdin()
         self.variables.set(shared, own)
-        began_at = int(time.time() * 1000)
-        began = time.monotonic()
+        began_at = int(clock() * 1000)
+        began = monotonic()
         outcome, result, note = self.call(target, payload is not None, arguments, result_max)
-        self.ended = ended = time.monotonic()
-        if os.getpid() != self.pid:
+        self.ended = ended = monotonic()
+        if getpid() != self.pid:
             # The job forked and its child came back here: it has nothing to answer.
-            os._exit(0)
+            leave(0)
         self.flush()
         end = self.mark + b"%020d\n" % attempt
-        os.write(self.out, end)
-        os.write(self.err, end)
+        self.write(self.out, end)
+        self.write(self.err, end)
         took = ended - began
         if took < SHORT and result is None and note is None and outcome == ["exit", 0]:
             self.unseen += took
             self.answer(b"[%d,%d,%r,%r]\n" % (attempt, began_at, began, took))
-            return
+            return took
         words = [attempt, began_at, began, took, outcome, result, note, self.usage(took)]
-        self.answer(json.dumps(words).encode("ascii") + b"\n")
+        self.answer(ASCII(words).encode("ascii") + b"\n")
+        return took
 
     def usage(self, took: float) -> list[int]:
         """Give milliseconds of CPU (user, system) since the last time, and the peak of memory in bytes."""
@@ -224,18 +244,27 @@ class Harness:
             import importlib
 
             name, _, path = target.partition(":")
-            module = importlib.import_module(name)
+            try:
+                module = importlib.import_module(name)
+            except SystemExit as exit_:
+                # A script that does its work when it is imported: what was to be called has not been.
+                raise ImportError("%s exits when it is imported (%r)" % (name, exit_.code)) from exit_
             function = module
             for part in path.split("."):
                 function = getattr(function, part)
             file = getattr(module, "__file__", None)
             self.modules[target] = (function, file, _stamp(file))
+            # What a module sets up for itself is there for all that is called in it.
+            self.ground.look()
         return self.modules[target][0]
 
     def exited(self, code: object) -> list[Any]:
         if code is None or isinstance(code, int):
             return ["exit", (code or 0) & 0xFF]
-        self.say(str(code) + "\n")
+        try:
+            self.say("%s\n" % (code,))
+        except BaseException as error:
+            self.say("an exit code that cannot be shown: %s\n" % type(error).__name__)
         return ["exit", 1]
 
     def raised(self, error: BaseException) -> list[Any]:
@@ -246,22 +275,32 @@ class Harness:
                 return ["snoozed", None if delay is None else max(0, int(float(delay) * 1000))]
             except (TypeError, ValueError, OverflowError):
                 return ["snoozed", None]
-        import traceback
-
         try:
             text = str(error)
-            self.say("".join(traceback.format_exception(type(error), error, _without_us(error.__traceback__))))
-        except Exception as second:
+        except BaseException as second:
             text = "its message cannot be shown: %s" % type(second).__name__
-            self.say("%s: %s\n" % (kind, text))
+        try:
+            import traceback
+
+            story = "".join(traceback.format_exception(type(error), error, _without_us(error.__traceback__)))
+        except BaseException:
+            # As much as there is: its message raises, or a job threw away the module that tells of errors.
+            story = "%s: %s\n" % (kind, text)
+        self.say(story)
         return ["raised", kind, _clean(text), False]
 
     def say(self, text: str) -> None:
         """Write to the log, whatever has become of sys.stderr."""
         self.flush()
-        data = text.encode("utf-8", "backslashreplace")
+        self.write(self.err, text.encode("utf-8", "backslashreplace"))
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of it to a pipe of ours, though a job may have made that one which does not wait."""
         while data:
-            data = data[os.write(self.err, data) :]
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:
+                os.set_blocking(fd, True)
 
     def prepare(self) -> None:
         """Make the process as a job expects it."""
@@ -269,11 +308,12 @@ class Harness:
         sys.stdout, sys.stderr = self.streams
         os.dup2(self.out, 1)
         os.dup2(self.err, 2)
+        if not (os.get_blocking(1) and os.get_blocking(2)):
+            os.set_blocking(1, True)
+            os.set_blocking(2, True)
         os.fchdir(self.folder)
         os.umask(self.umask)
-        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self.streams[0].closed or self.streams[1].closed:
+        if not (_is_usable(self.streams[0]) and _is_usable(self.streams[1])):
             self.open_streams()
         if not sys.path or sys.path[0] != self.cwd:
             sys.path.insert(0, self.cwd)
@@ -292,9 +332,11 @@ class Harness:
         self.has_stdin = True
 
     def take_stdin(self) -> None:
+        """Let the job read nothing."""
         os.dup2(self.null, 0)
-        sys.stdin = self.nothing = _stdin()
-        self.has_stdin = False
+        if self.has_stdin or sys.stdin is not self.nothing or not _is_usable(self.nothing):
+            sys.stdin = self.nothing = _stdin()
+            self.has_stdin = False
 
     def flush(self) -> None:
         if sys.stdout is self.streams[0] and sys.stderr is self.streams[1]:
@@ -304,7 +346,7 @@ class Harness:
         for stream in streams:
             try:
                 stream.flush()
-            except Exception:  # noqa: S112  (the job closed it or put something of its own there)
+            except BaseException:  # noqa: S112  (the job closed it or put something of its own there)
                 continue
 
     def answer(self, line: bytes) -> None:
@@ -314,12 +356,151 @@ class Harness:
                 line = line[os.write(self.answers, line) :]
             except BlockingIOError:
                 self.ring()
-                select.select([], [self.answers], [])
+                room = select.poll()
+                room.register(self.answers, select.POLLOUT)
+                room.poll()
 
     def ring(self) -> None:
         """Tell the hands that there are answers."""
         self.rang = self.ended
         self.turns.send(b".")
+
+
+class Ground:
+    """What else a process is like when a call begins, besides what Harness and Variables see to.
+
+    What a call has changed is undone where that is possible. Looking costs a microsecond or so, and more only where a
+    module is loaded without which nobody changes such things.
+    """
+
+    def __init__(self) -> None:
+        # Nobody else can become somebody else.
+        self.is_root = os.geteuid() == 0
+        self.look()
+
+    def look(self) -> None:
+        """Remember how it is now."""
+        self.values = _values()
+        self.path = list(sys.path)
+        self.warnings = list(_warnings.filters)
+        self.modules = len(sys.modules)
+        self.identity = self.who()
+        self.handlers = _handlers()
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.limits = _limits()
+        self.locale = _locale()
+
+    def is_put_right(self, took: float) -> bool:
+        """Undo what the last call did, which took so many seconds; tell whether another can be made here."""
+        try:
+            return self.put_right(took)
+        except Exception:
+            return False  # whatever it did, it was thorough
+
+    def put_right(self, took: float) -> bool:
+        modules = sys.modules
+        if len(modules) < self.modules or modules.get("os") is not os or modules.get("json") is not json:
+            return False
+        self.modules = len(modules)
+        if _values() != self.values:
+            self.put_values_right()
+        if sys.path != self.path:
+            sys.path[:] = self.path
+        if _warnings.filters != self.warnings:
+            _warnings.filters[:] = self.warnings
+            _warnings._filters_mutated()  # a later Python may have none: then a fresh child it is
+        if "signal" in modules:
+            self.put_signals_right()
+        if "resource" in modules:
+            self.put_limits_right()
+        if "locale" in modules and _locale() != self.locale:
+            import locale
+
+            locale.setlocale(locale.LC_ALL, self.locale)
+        # Nothing that starts a process is as quick as this.
+        return self.who() == self.identity and not _threads_left() and (took < SPAWN or not _children_left())
+
+    def who(self) -> tuple[Any, ...]:
+        return os.getpriority(os.PRIO_PROCESS, 0), self.is_root and (os.getresuid(), os.getresgid())
+
+    def put_values_right(self) -> None:
+        """Put back what _values read."""
+        is_collecting, hook, trace, profile, depth, timeout, digits = self.values
+        gc.enable() if is_collecting else gc.disable()
+        sys.excepthook = hook
+        sys.settrace(trace)
+        sys.setprofile(profile)
+        sys.setrecursionlimit(depth)
+        socket.setdefaulttimeout(timeout)
+        if digits is not None:
+            sys.set_int_max_str_digits(digits)
+
+    def put_signals_right(self) -> None:
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            if signal.getitimer(timer)[0]:
+                signal.setitimer(timer, 0)
+        for number, before, now in zip(SIGNALS, self.handlers, _handlers()):  # noqa: B905  (as above)
+            if now != before:
+                signal.signal(number, before)
+        if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self.mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+    def put_limits_right(self) -> None:
+        for limit, before, now in zip(LIMITS, self.limits, _limits()):  # noqa: B905  (as above)
+            if now != before:
+                resource.setrlimit(limit, before)
+
+
+def _values() -> tuple[Any, ...]:
+    return (
+        gc.isenabled(),
+        sys.excepthook,
+        sys.gettrace(),
+        sys.getprofile(),
+        sys.getrecursionlimit(),
+        socket.getdefaulttimeout(),
+        DIGITS(),
+    )
+
+
+# Python 3.8 can be too old for a limit.
+DIGITS = getattr(sys, "get_int_max_str_digits", lambda: None)
+SIGNALS = [number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP)]
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+# Seconds that it takes to start a process, at the least.
+SPAWN = 0.00005
+# The exit code (EX_OSERR) of a child that cannot talk to the hands any more.
+LOST = 71
+
+
+def _handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def _limits() -> list[Any]:
+    return [resource.getrlimit(limit) for limit in LIMITS]
+
+
+def _locale() -> str | None:
+    locale = sys.modules.get("locale")
+    return None if locale is None else locale.setlocale(locale.LC_ALL)
+
+
+def _threads_left() -> bool:
+    """Tell whether a thread goes on that says it has something to finish. Others are libraries', and stay."""
+    threading = sys.modules.get("threading")
+    if threading is None or threading.active_count() == 1:
+        return False
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+def _children_left() -> bool:
+    """Tell whether a process goes on, or has ended and nobody has asked how. It may print; the next job may wait()."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 class File:
@@ -372,6 +553,7 @@ class Variables:
         self.shared: dict[str, str] = {}
         self.own: dict[bytes, bytes] = {}
         self.seen: dict[Any, Any] | None = None
+        self.zone = time.tzname
 
     def set(self, shared: dict[str, str], own: dict[bytes, bytes]) -> None:
         """Have just these variables besides the plain ones: those shared with other jobs, and its own."""
@@ -381,6 +563,9 @@ class Variables:
             os.environ.clear()
             os.environ.update(self.plain)
             os.environ.update(shared)
+            if time.tzname != self.zone:
+                time.tzset()
+                self.zone = time.tzname
             self.shared = shared
             self.own = {}
             self.seen = None
@@ -424,6 +609,13 @@ def _text_stream(fd: int) -> io.TextIOWrapper:
     return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
+def _is_usable(stream: Any) -> bool:
+    try:
+        return not stream.closed
+    except ValueError:
+        return False  # its buffer was taken away
+
+
 def _stdin() -> io.TextIOWrapper:
     return open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
 
@@ -433,8 +625,9 @@ def _away(fd: int, *, keep: bool = False) -> int:
     import fcntl
 
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    # 60, or the upper half of what little there may be open.
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60 if most < 0 or most > 120 else most // 2)
+    # Beyond what a job closes that closes all it can think of, or in the upper half of what little there may be.
+    least = 900 if most < 0 or most > 1000 else max(most // 2, most - 60)
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
     if not keep:
         os.close(fd)
     return moved
@@ -452,7 +645,7 @@ def _variables_of(arguments: dict[str, Any]) -> dict[bytes, bytes]:
     found = {}
     for key, value in arguments.items():
         if isinstance(value, (str, int, float)):
-            text = value if isinstance(value, str) else json.dumps(value)
+            text = value if isinstance(value, str) else ASCII(value)
             data = text.encode("utf-8", "surrogateescape")
             if len(data) <= DOOR_MAX:
                 name = "KIRIBI_ARG_" + re.sub(r"[^A-Za-z0-9_]", "_", key).upper()
@@ -490,7 +683,7 @@ def _result(value: Any, result_max: int) -> tuple[list[Any], str | None, str | N
     try:
         text = RESULT.encode(value)
         size = len(text.encode("utf-8"))
-    except (TypeError, ValueError, RecursionError) as error:
+    except BaseException as error:
         message = "it returned what JSON cannot hold: %s" % _clean(str(error))
         return ["raised", type(error).__name__, message, True], None, None
     if size > result_max:
@@ -508,5 +701,17 @@ def _without_us(traceback: TracebackType | None) -> TracebackType | None:
     return traceback
 
 
+def _main() -> None:
+    harness = Harness()
+    try:
+        harness.serve()
+    except OSError as error:
+        # Not what a job raised, that is an answer: what we talk through is gone.
+        try:
+            harness.say("its interpreter lost its descriptors: %s\n" % error.strerror)
+        finally:
+            leave(LOST)
+
+
 if __name__ == "__main__":
-    Harness().serve()
+    _main()

@@ -47,6 +47,7 @@ class Child:
         self.since = 0.0
         self.is_ready = False
         self.is_leaving = False
+        self.is_broken = False
         self.is_watched = False
         self.rest = b""
         self.free_at = 0.0
@@ -90,8 +91,10 @@ class Child:
         return back
 
     def hear(self) -> list[list[Any]]:
-        """Read the answers that are there."""
+        """Read the answers that are there. It is broken, and nothing more is heard of it, if they are none."""
         _hush(self.turns)
+        if self.is_broken:
+            return []
         data = self.rest
         try:
             while block := os.read(self.answers, _BLOCK):
@@ -103,7 +106,11 @@ class Child:
         whole, newline, self.rest = data.rpartition(b"\n")
         if not newline:
             return []
-        answers: list[list[Any]] = loads("[" + whole.decode("ascii").replace("\n", ",") + "]")
+        try:
+            answers: list[list[Any]] = loads("[" + whole.decode("ascii").replace("\n", ",") + "]")
+        except (ValueError, StopIteration, RecursionError):
+            self.is_broken = True
+            return []
         return answers
 
     def leave(self) -> None:

@@ -31,6 +31,7 @@ _LONG = 0.02
 _IDLE = 30.0
 _LEAVE = 5.0
 _DONE = ["exit", 0]
+_BROKEN = "it wrote to descriptors that are not its own, and its interpreter was ended"
 
 
 class Pool:
@@ -154,6 +155,18 @@ class Pool:
         if self._children.get(child.pid) is child and not child.sent:
             os.killpg(child.pid, 9)
 
+    def _break(self, child: Child) -> None:
+        """Somebody has written among the answers, and nobody knows what it has done: it goes, with what it runs."""
+        child.is_broken = True
+        if not child.is_leaving:
+            self._take_back(child)
+            self._leave(child)
+            self._hands.alarms.set(monotonic(), self._end_broken, child)
+
+    def _end_broken(self, child: Child) -> None:
+        if self._children.get(child.pid) is child:
+            os.killpg(child.pid, 9)
+
     # Giving
 
     def _give(self, child: Child, attempts: list[Attempt]) -> None:
@@ -273,15 +286,24 @@ class Pool:
     def _hear(self, child: Child) -> None:
         answers = child.hear()
         if not answers:
+            if child.is_broken:
+                self._break(child)
             return
         # The marks were written before the answers: they are there.
         self._read(child)
         ran: list[tuple[int, int, int]] = []
         is_held = False
         for words in answers:
-            if len(words) == 1:
+            if words == [0]:
                 child.is_ready = True
-            elif words[1] == "back":
+            elif words == ["leave"]:
+                # The last one changed it for good: another shall run what stands behind.
+                self._take_back(child)
+                self._leave(child)
+            elif not child.sent or type(words) is not list or words[:1] != [child.sent[0].id]:
+                self._break(child)
+                break
+            elif len(words) == 2:
                 self._stale(child)
             elif child.sent[0].stop is not None:
                 # It came to an end while being stopped; its child goes with whatever it has left running.
@@ -346,6 +368,9 @@ class Pool:
             self._hands.end(attempt, ["never", reason])
             return
         attempt.took_ms = round((monotonic() - attempt.began) * 1000)
+        if child.is_broken and attempt.stop is None:
+            self._hands.end(attempt, ["raised", "OSError", _BROKEN, False])
+            return
         attempt.over = (status, usage)
         self._hands.ending.first_process_ended(attempt)
 
