@@ -191,7 +191,7 @@ def _completed(facts: Facts) -> Answer:
     ]
     message = f"completed on attempt {job.attempts} of {job.max_attempts}"
     if failures:
-        message += f"; attempt {failures[-1].attempt} ended with {ending(failures[-1])}"
+        message += f"; attempt {failures[-1].attempt} {_ended(failures[-1])}"
     return Answer("completed", message, job.finished_at, details={"attempts": job.attempts})
 
 
@@ -205,7 +205,7 @@ def _failed(facts: Facts) -> Answer:
         case "final_code":
             message = f"{how} is never retried"
         case _:
-            message = f"attempts used up: the last one ended with {how}"
+            message = f"attempts used up: the last one {_ended(latest) if latest else f'ended with {how}'}"
     return Answer(job.reason or "attempts_used", message, job.finished_at, details={"attempts": job.attempts})
 
 
@@ -225,6 +225,16 @@ def _cancelled(facts: Facts) -> Answer:
             return Answer("cancelled", f"by {by}", job.finished_at, details={"by": by})
 
 
+def _ended(attempt: Attempt) -> str:
+    match attempt.outcome:
+        case "timed_out":
+            return ending(attempt)
+        case "worker_lost":
+            return "lost its worker"
+        case _:
+            return f"ended with {ending(attempt)}"
+
+
 def ending(attempt: Attempt) -> str:
     """Say in a word or two how an attempt ended."""
     match attempt.outcome:
@@ -242,7 +252,9 @@ def ending(attempt: Attempt) -> str:
             return attempt.error.message.partition(":")[0]
         case _ if attempt.exit_code is not None:
             code = attempt.exit_code
-            return f"exit {code}" if code <= SIGNALS else f"exit {code} ({signal_text(code - SIGNALS)})"
+            # It exited by itself; but a shell exits so because of what a signal did to another process.
+            is_told = SIGNALS < code <= SIGNALS + 64
+            return f"exit {code}, a shell's word for {signal_text(code - SIGNALS)}" if is_told else f"exit {code}"
         case _:
             return _problem(attempt, attempt.outcome)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +35,20 @@ def prepare(definition: Definition, work: Work, place: Place) -> Launch | Ended:
 def find_program(name: str, *, cwd: str, path: str) -> str:
     """Find the file to execute: with a slash relative to `cwd`, else on `path`. Raises CannotPrepareError."""
     if "/" in name:
-        return _runnable(os.path.join(cwd, name), name)  # noqa: PTH118  (per attempt; pathlib costs ten times as much)
+        plain = name.removeprefix("./").lstrip("/") if name.startswith("./") else name
+        return _runnable(os.path.join(cwd, plain), name)  # noqa: PTH118  (per attempt; pathlib costs ten times as much)
+    there = ""
     for folder in path.split(os.pathsep):
         candidate = os.path.join(cwd, folder, name)  # noqa: PTH118  (as above)
-        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112  (as above)
+        if not os.path.isfile(candidate):  # noqa: PTH113  (as above)
+            continue
+        if os.access(candidate, os.X_OK):
             return candidate
+        there = there or candidate
+    if there:
+        raise CannotPrepareError(
+            f"{there} is not executable, and there is no other {name!r} on the job's PATH ({path})"
+        )
     raise CannotPrepareError(f"{name!r} was not found on the job's PATH ({path})")
 
 
@@ -70,8 +80,13 @@ def _see_folder(path: str, place: Place) -> None:
     key = ("folder", path)
     if now < place.known.get(key, 0.0):
         return
-    if not os.path.isdir(path):  # noqa: PTH112  (pathlib costs ten times as much)
-        raise CannotPrepareError(f"the folder {path} does not exist")
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (pathlib costs ten times as much)
+    except OSError as error:
+        how = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be entered: {error.strerror}"
+        raise CannotPrepareError(f"the folder {path} {how}") from error
+    if not stat.S_ISDIR(mode):
+        raise CannotPrepareError(f"{path} is to be the working folder, but is none")
     place.known[key] = now + _KNOWN_S
 
 
@@ -193,10 +208,19 @@ def _signal_number(name: str) -> int:
 
 
 def _runnable(path: str, name: str) -> str:
-    if not os.path.exists(path):  # noqa: PTH110  (per attempt)
-        raise CannotPrepareError(f"{name} does not exist")
-    if os.path.isdir(path):  # noqa: PTH112  (per attempt)
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (per attempt)
+    except FileNotFoundError as error:
+        if not os.path.islink(path):  # noqa: PTH114  (as above)
+            raise CannotPrepareError(f"{name} does not exist") from error
+        target = os.readlink(path)  # noqa: PTH115  (as above)
+        raise CannotPrepareError(f"{name} is a link to {target}, which does not exist") from error
+    except OSError as error:
+        raise CannotPrepareError(f"{name} cannot be reached: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
         raise CannotPrepareError(f"{name} is a folder")
+    if not stat.S_ISREG(mode):
+        raise CannotPrepareError(f"{name} is not a file")
     if not os.access(path, os.X_OK):
         raise CannotPrepareError(f"{name} is not executable")
     return path

@@ -101,7 +101,10 @@ def _fork(setting: Setting, program: str, argv: list[str], env: dict[str, str], 
     if said:
         os.waitpid(pid, 0)
         number, _, step = said.partition(" ")
-        raise SpawnFailedError(f"{step}: {os.strerror(int(number))}", int(number))
+        error = OSError(int(number), os.strerror(int(number)))
+        raise SpawnFailedError(
+            _sentence(program, error) if step == program else f"{step}: {error.strerror}", int(number)
+        )
     return pid
 
 
@@ -131,7 +134,7 @@ def _become(
         if setting.uid is not None:
             step = f"user {setting.uid}, group {setting.gid}"
             _turn_into(setting)
-        step = f"the folder {setting.cwd}"
+        step = f"the folder {setting.cwd} cannot be entered"
         os.chdir(setting.cwd)
         if setting.umask is not None:
             os.umask(setting.umask)
@@ -168,9 +171,37 @@ def _within(resource: Any, name: str, value: int) -> tuple[int, int]:
 
 def _sentence(program: str, error: OSError) -> str:
     if error.errno == errno.ENOENT and os.path.exists(program):  # noqa: PTH110  (pathlib costs the hands memory)
-        return f"{program} names an interpreter that does not exist"
+        return _without_interpreter(program)
     if error.errno == errno.ENOEXEC:
-        return f"{program} is neither a program nor a script with a #! line"
+        return _without_format(program)
     if error.errno == errno.E2BIG:
         return f"{program}: arguments and environment are too long for this system"
+    if error.errno == errno.EACCES:
+        return f"{program} may not be executed by the user of the job (it, a folder above it, or how that is mounted)"
     return f"{program}: {error.strerror}"
+
+
+def _without_interpreter(program: str) -> str:
+    line = _beginning(program).partition(b"\n")[0]
+    if not line.startswith(b"#!"):
+        return f"{program} needs a loader or library that this system does not have"
+    interpreter = (line[2:].split(maxsplit=1) or [b""])[0].decode("utf-8", "backslashreplace")
+    why = ' (its first line ends as in Windows, by "\\r\\n")' if line.endswith(b"\r") else ""
+    return f"{program} names an interpreter that does not exist: {interpreter}{why}"
+
+
+def _without_format(program: str) -> str:
+    start = _beginning(program)
+    if not start:
+        return f"{program} is empty"
+    if start.startswith(b"\x7fELF"):
+        return f"{program} is a program for another kind of machine, or damaged"
+    return f"{program} is neither a program nor a script with a #! line"
+
+
+def _beginning(program: str) -> bytes:
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123  (as above)
+            return file.read(256)
+    except OSError:
+        return b"?"
