@@ -2,8 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pytest
+
+from tests.conftest import eventually
 
 
 def strace(
@@ -44,3 +48,24 @@ class SmallDisk:
 
     def empty(self) -> None:
         self.ballast.unlink()
+
+
+@contextlib.contextmanager
+def little_memory(size: int) -> Iterator[Path]:
+    """Make a group of processes that have `size` bytes of memory together, and give the file into which a process
+    writes its pid to join. Skips where we may make none.
+    """
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    group = (v1 if v1.is_dir() else v2) / f"kiribi-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / ("memory.limit_in_bytes" if v1.is_dir() else "memory.max")).write_text(str(size))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"no group of processes with little memory can be made here: {error}")
+    try:
+        yield group / "cgroup.procs"
+    finally:
+        eventually(lambda: (group / "cgroup.procs").read_text() == "")
+        group.rmdir()

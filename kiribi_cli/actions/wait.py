@@ -72,7 +72,9 @@ def exit_code_of(job: Job) -> int:
     if job.signal is not None:
         from signal import Signals
 
-        return SIGNALS + Signals[job.signal].value if job.signal in Signals.__members__ else 1
+        # Real-time signals have no name: "signal 40".
+        number = job.signal.rpartition(" ")[2]
+        return SIGNALS + (int(number) if number.isdecimal() else Signals[number].value)
     if job.exit_code is not None and (job.exit_code or job.status is Status.COMPLETED):
         return job.exit_code
     return int(job.status is not Status.COMPLETED)

@@ -247,7 +247,7 @@ def ending(attempt: Attempt) -> str:
         case "interrupted" | "cancelled" | "completed" | "snoozed" | "running":
             return attempt.outcome
         case _ if attempt.signal:
-            return f"signal {attempt.signal.removeprefix('SIG')}"
+            return f"signal {attempt.signal.removeprefix('SIG').removeprefix('signal ')}"
         case _ if attempt.error is not None and attempt.error.kind == "exception":
             return attempt.error.message.partition(":")[0]
         case _ if attempt.exit_code is not None:

@@ -93,7 +93,7 @@ class Ending:
         if attempt.stop is not None:
             return self.stopped(attempt)
         code = os.waitstatus_to_exitcode(status)
-        return ["exit", code] if code >= 0 else ["signal", -code, code == -9 and self._out_of_memory()]
+        return ["exit", code] if code >= 0 else ["signal", -code, code == -9 and self._hands.oom.explains_a_kill()]
 
     def stopped(self, attempt: Attempt) -> list[Any]:
         """Say why it was stopped."""
@@ -145,10 +145,6 @@ class Ending:
         members = process.of_attempt(leader, attempt.id, attempt.job, self._hands.db)
         process.remember_groups(attempt.groups, members)
         return members
-
-    def _out_of_memory(self) -> bool:
-        before, self._hands.oom = self._hands.oom, process.oom_kills()
-        return self._hands.oom > before
 
 
 def _has_ended(pid: int) -> bool:

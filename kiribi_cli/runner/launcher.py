@@ -68,8 +68,7 @@ class Launcher:
         self.hung_up = 0
         self.brand = Brand(db)
         self.hands_id = f"{os.getpid()}:{process.start_ticks(os.getpid())}"
-        self.oom = process.oom_kills()
-        self.oom_at = monotonic()
+        self.oom = process.OutOfMemory()
         self._catch_children()
         self.door = Door(self, wire_fd)
 
@@ -283,8 +282,7 @@ class Launcher:
         if attempt.timeout_ms is not None:
             at = began + attempt.timeout_ms / 1000
             attempt.alarms.append(self.alarms.set(at, self.ending.time_is_up, attempt))
-        if began - self.oom_at > 1:
-            self.oom, self.oom_at = process.oom_kills(), began
+        self.oom.look()
 
     def _stdin(self, attempt: Attempt) -> int:
         if attempt.stdin == "inherit":
@@ -303,6 +301,7 @@ class Launcher:
         text = attempt.new_progress()
         if text is not None and not attempt.unreported:
             self.outbox.append(["p", attempt.id, text])
+        self.oom.look()
         attempt.alarms = [alarm for alarm in attempt.alarms if alarm.call is not None]
         attempt.alarms.append(self.alarms.set(monotonic() + 1, self._look_at_progress, attempt))
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SIGKILL = 9
 _NO_MARK = (0, 0, "")
 _PASSES = 50
+# Seconds between two looks at the count of kills for want of memory, and after how long the last look says nothing.
+_OOM_LOOK = 0.9
+_OOM_OLD = 3.0
 
 
 class Process:
@@ -337,6 +340,34 @@ def oom_kills() -> int:
         if line.startswith("oom_kill "):
             return int(line[9:])
     return 0
+
+
+class OutOfMemory:
+    """Tells whether a SIGKILL that nobody here has sent was for want of memory: the system counts only how many were.
+
+    A kill counts if it was within the last seconds. One of hours ago, of something else, says nothing of a job.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._lately = oom_kills()
+        self._at = monotonic()
+
+    def look(self) -> None:
+        """Look at the count; to be called when something begins, and now and then while something runs."""
+        passed = monotonic() - self._at
+        if passed < _OOM_LOOK:
+            return
+        count = oom_kills()
+        self._before = self._lately if passed < _OOM_OLD else count
+        self._lately = count
+        self._at += passed
+
+    def explains_a_kill(self) -> bool:
+        """Tell whether the system has killed one lately that was not asked about yet."""
+        if oom_kills() <= self._before:
+            return False
+        self._before += 1
+        return True
 
 
 def become_subreaper() -> bool:

@@ -186,7 +186,7 @@ def _without_interpreter(program: str) -> str:
     if not line.startswith(b"#!"):
         return f"{program} needs a loader or library that this system does not have"
     interpreter = (line[2:].split(maxsplit=1) or [b""])[0].decode("utf-8", "backslashreplace")
-    why = ' (its first line ends as in Windows, by "\\r\\n")' if line.endswith(b"\r") else ""
+    why = " (its lines end as in Windows)" if line.endswith(b"\r") else ""
     return f"{program} names an interpreter that does not exist: {interpreter}{why}"
 
 
