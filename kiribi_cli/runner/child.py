@@ -48,7 +48,7 @@ RESULT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", 
 # A job may replace whatever it likes in the modules that we share with it: what is ours is called by names of our own.
 ASCII = json.JSONEncoder(allow_nan=False).encode
 LOADS = json.JSONDecoder().decode
-clock, monotonic, getpid, leave = time.time, time.monotonic, os.getpid, os._exit
+clock, monotonic, getpid, getppid, leave = time.time, time.monotonic, os.getpid, os.getppid, os._exit
 # Where a job's own module stands in its place, the job has asked for it, and may have changed limits.
 del sys.modules["resource"]
 # The hands are told of answers when there is nothing left to do, or after this long (seconds).
@@ -62,7 +62,7 @@ class Harness:
 
     def __init__(self) -> None:
         self.pid = getpid()
-        self.hands = int(os.environ.pop("KIRIBI_HANDS", "0").partition(":")[0]) or os.getppid()
+        self.hands = int(os.environ.pop("KIRIBI_HANDS", "0").partition(":")[0]) or getppid()
         _die_with_the_hands()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
@@ -108,7 +108,7 @@ class Harness:
         jobs: list[Any] = []
         while True:
             turn = self.turn()
-            if not turn or os.getppid() != self.hands:
+            if not turn or getppid() != self.hands:
                 # They are gone: what they gave us before may run elsewhere by now.
                 return
             while number != turn[0]:

@@ -64,7 +64,7 @@ COMMANDS = {
     "CarelessPipe": ("shell = 'exit 9 | true'", "completed", 0, None, None),
     "Another": ("shell = 'exec sh -c \"exit 5\"'", "failed", 5, None, "exit 5"),
     "Mute": ("shell = 'exec >&- 2>&- <&-; sleep 0.2; exit 6'", "failed", 6, None, "exit 6"),
-    "Parent": ("shell = '(sleep 600; echo never) & echo parent; exit 4'", "failed", 4, None, "exit 4"),
+    "Parent": ("shell = '(sleep 1; echo never) & echo parent; exit 4'", "failed", 4, None, "exit 4"),
     "NoMemory": (
         "command = ['python3', '-c', 'bytearray(10**9)']\nlimits.memory = '300MB'",
         "failed",
@@ -308,7 +308,7 @@ def leaves_threads():
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 def leaves_child():
     import subprocess
-    subprocess.Popen(["sh", "-c", "sleep 0.3; echo late; sleep 600"])
+    subprocess.Popen(["sh", "-c", "sleep 0.3; echo late; sleep 0.2"])
 def forks(how):
     if os.fork() == 0:
         if how == "raise": raise ValueError("in the copy")
