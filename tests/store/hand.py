@@ -30,9 +30,9 @@ def job(name: str = "Import", **values: Any) -> NewJob:
 class Hand:
     """A worker, moved by hand: it claims and settles when the test says so, at the time the test says."""
 
-    def __init__(self, store: Store, name: str = "w", slots: int = 4, now: int = 1) -> None:
+    def __init__(self, store: Store, name: str = "w", slots: int = 4, now: int = 1, kind: Any = "worker") -> None:
         self.store = store
-        self.worker = NewWorker(name, os.uname().nodename, os.getpid(), f"{name}-1", "1.0", "worker", slots, None, None)
+        self.worker = NewWorker(name, os.uname().nodename, os.getpid(), f"{name}-1", "1.0", kind, slots, None, None)
         self.lock = store.liveness(self.worker)  # type: ignore[attr-defined]
         self.id = store.register(self.worker, now=now)
         self.slots = slots
