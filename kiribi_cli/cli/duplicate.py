@@ -83,8 +83,10 @@ def _edited_payload(ctx: Context, before: str | bytes | None) -> str:
     from kiribi_cli.cli.editor import edited
     from kiribi_cli.core import payload as payloads
 
-    text = before.decode("utf-8", "replace") if isinstance(before, bytes) else before
-    shown = "" if text is None else json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+    # What is no payload is refused before anybody edits it.
+    value = None if before is None else payloads.parse(before, max(4 * len(before), payloads.DEFAULT_MAX))
+    text = before.decode() if isinstance(before, bytes) else before
+    shown = "" if text is None else json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
     def read(written: str) -> str:
         payloads.parse(written)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Ended by SIGPIPE, as any other program would have been: the reader has seen enough.
 BROKEN_PIPE = 141
 INTERRUPTED = 130
+# Characters of a line on stderr.
+LONGEST = 1_000
 
 
 def exit_code(error: BaseException, args: Sequence[str]) -> int:
@@ -27,6 +29,9 @@ def exit_code(error: BaseException, args: Sequence[str]) -> int:
             return report(error, args)
         case OSError(errno=errno.EPIPE):
             return _broken_pipe()
+        case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP | errno.EACCES, filename=str()):
+            # Wherever a name is used first: only the caller can have thought of it.
+            return report(_unusable(error), args)
         case OSError(errno=errno.ENOSPC | errno.EBADF | errno.EIO, filename=None):
             return _unwritable(error, args)
         case _ if "typer" in sys.modules:
@@ -71,7 +76,12 @@ def report(error: KiribiError, args: Sequence[str]) -> int:
 def as_text(error: KiribiError) -> str:
     """Write `Error: `, details, and at most one `Hint: `."""
     lines = [f"Error: {error.message}", *(f"  {line}" for line in error.details)]
-    return "\n".join([*lines, f"Hint: {error.hint}"] if error.hint else lines)
+    return "\n".join(map(_bounded, [*lines, f"Hint: {error.hint}"] if error.hint else lines))
+
+
+def _bounded(line: str) -> str:
+    """Leave out the middle of a line that nobody would read: it repeats an argument, which may be of any length."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def as_json(error: KiribiError) -> str:
@@ -92,6 +102,11 @@ def _usage(error: "ClickException") -> KiribiError:
         return KiribiError(Code.USAGE, f"there is no option {error.option_name}{near}", hint=hint)
     message = error.format_message().strip().replace("\n", " ").removesuffix(".")
     return KiribiError(Code.USAGE, message[:1].lower() + message[1:], hint=hint)
+
+
+def _unusable(error: OSError) -> KiribiError:
+    sentence = f"{error.filename} cannot be used: {error.strerror}"
+    return KiribiError(Code.USAGE, sentence, hint="another file, or other permissions")
 
 
 def _unwritable(error: OSError, args: Sequence[str]) -> int:

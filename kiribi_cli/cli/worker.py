@@ -60,6 +60,8 @@ def worker(
     at = here(ctx)
     if log_format not in ("text", "json"):
         raise KiribiError(Code.USAGE, f'--log-format is "{log_format}"', hint="write text or json")
+    if name is not None and not (name.isprintable() and 0 < len(name) <= 200):
+        raise KiribiError(Code.USAGE, f'--name: "{name}" is no name for a worker', hint="1 to 200 printable characters")
     wish = Wish(
         name=name, queues=read_queues(queues or ()), slots=concurrency, drain=drain, max_jobs=max_jobs,
         max_time_ms=_ms(at, max_time), idle_exit_ms=_ms(at, idle_exit), drain_timeout_ms=_ms(at, drain_timeout),
@@ -82,9 +84,9 @@ def read_queues(words: "Sequence[str]") -> dict[str, int | None] | None:
     found: dict[str, int | None] = {}
     for word in (part for each in words for part in each.split(",")):
         name, equals, slots = word.partition("=")
-        if not name or (equals and not (slots.isascii() and slots.isdigit() and int(slots) > 0)):
+        if not name or (equals and not (slots.isascii() and slots.isdigit() and int(slots[:9]) > 0)):
             raise KiribiError(Code.USAGE, f'-Q "{word}" is not NAME or NAME=N', hint="kiribi worker -Q mail=2")
-        found[name] = int(slots) if equals else None
+        found[name] = int(slots[:9]) if equals else None
     return found or None
 
 

@@ -133,9 +133,13 @@ def definition_text(name: str, table: Mapping[str, Any], before: str) -> str:
 
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     try:
-        return gap + dumps({"jobs": {name: dict(table)}})
+        text = gap + dumps({"jobs": {name: dict(table)}})
+        text.encode()
+    except UnicodeEncodeError:
+        raise KiribiError(Code.USAGE, "cannot be written as TOML: a word is not UTF-8") from None
     except (TypeError, ValueError) as error:
         raise KiribiError(Code.USAGE, f"cannot be written as TOML: {error}") from None
+    return text
 
 
 def _check_whole(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from kiribi_cli.core.outcome import (
     TimedOut,
     WorkerLost,
 )
+from kiribi_cli.core.printable import storable
 
 MESSAGE_MAX = 500
 
@@ -73,7 +74,8 @@ def signal_name(number: int) -> str | None:
 
 
 def _problem(kind: str, message: str) -> Problem:
-    short = message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…"
+    text = storable(message)
+    short = text if len(text) <= MESSAGE_MAX else text[: MESSAGE_MAX - 1] + "…"
     return Problem(kind, short, fingerprint(kind, short))
 
 

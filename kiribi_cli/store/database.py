@@ -7,6 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
+from kiribi_cli.core.printable import storable
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import bell, connect, trouble
 from kiribi_cli.store.connect import driver
@@ -53,7 +54,12 @@ class Database:
 
     def run(self, name: str, /, **values: Any) -> int:
         """Execute a writing statement within a transaction; answer how many rows it changed."""
-        return self.connection.execute(statement(name), values).rowcount
+        try:
+            return self.connection.execute(statement(name), values).rowcount
+        except UnicodeEncodeError:
+            # A path, or a sentence that names one: better spelled out than a worker that dies of it.
+            spelled = {key: storable(value) if isinstance(value, str) else value for key, value in values.items()}
+            return self.connection.execute(statement(name), spelled).rowcount
 
     def run_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Execute a writing statement once for each row."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from kiribi_cli.core.printable import storable
 from kiribi_cli.core.published import Published
 from kiribi_cli.store.database import Database
 
@@ -13,6 +14,8 @@ def publish(db: Database, config_path: str, rows: Sequence[Published]) -> bool:
     A name belongs to the file that published it last; what this file published before and names no more is gone.
     """
     names = json.dumps(sorted({row["job"] for row in rows}))
+    # A path need not be UTF-8, a text in the database must be.
+    config_path = storable(config_path)
     if _is_there(db, config_path, rows, names):
         return False
     with db.transaction():

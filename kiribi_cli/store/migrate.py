@@ -168,7 +168,8 @@ def copy(connection: driver.Connection, to: str) -> None:
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
     # Into an empty file is allowed, so it is ours alone from its first byte.
-    connect.patiently(connection, "VACUUM INTO :to", {"to": to})
+    # As bytes: a path need not be UTF-8.
+    connect.patiently(connection, "VACUUM INTO CAST(:to AS TEXT)", {"to": os.fsencode(to)})
     target = connect.connect(to)
     try:
         # So that it can be put in the place of the other as it is.

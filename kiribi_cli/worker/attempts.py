@@ -20,6 +20,7 @@ from kiribi_cli.core.outcome import (
     TimedOut,
     WorkerLost,
 )
+from kiribi_cli.core.printable import storable
 from kiribi_cli.core.problem import problem, signal_name
 from kiribi_cli.core.records import replace
 from kiribi_cli.core.result import may_be_deep, result_text
@@ -66,7 +67,7 @@ def began_and_ended(claim: Claim, ended: Ended, process: str, launch: Launch | N
 
 
 def _running(claim: Claim, at_ms: int, pid: int, process: str, launch: Launch | None) -> Running:
-    command, cwd = (None, None) if launch is None else (_command(launch.argv), launch.base.cwd)
+    command, cwd = (None, None) if launch is None else (_command(launch.argv), storable(launch.base.cwd))
     return Running(claim.attempt_id, claim.job_id, at_ms, pid, process, command, cwd)
 
 
