@@ -85,12 +85,13 @@ class Kiribi:
     def databases(self) -> list[Path]:
         """Every database that the test can have made: those in their usual places, and what it named with --db."""
         return sorted(
-            {path.resolve() for path in (*self._named, *self.folder.glob("**/.kiribi/*.db")) if path.exists()}
+            {path.resolve() for path in (*self._named, *self.folder.glob("**/.kiribi/*.db")) if os.path.exists(path)}  # noqa: PTH110  (a name too long is none)
         )
 
     def end(self) -> None:
         """End whatever still runs. Called again it finds nothing to do."""
-        _end_everything_in(self.folder.parent)
+        # Not the parent of `folder`: a test may go elsewhere.
+        _end_everything_in(self.home.parent)
         for process in self.started:
             process.wait()
             for pipe in (process.stdin, process.stdout, process.stderr):

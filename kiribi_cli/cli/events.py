@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Here, here
+from kiribi_cli.errors import Code, KiribiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +37,20 @@ def events(
 
     at = here(ctx)
     wanted = _types(types or ())
-    job_id = at.existing([job])[0] if job else None
+    job_id = _one(at, job) if job else None
     start = at.moment(since, past=True) if since else None
     if follow:
         first = from_seq if from_seq is not None else (0 if start is not None else at.store.last_seq() + 1)
         _print(at, follow_events(at.store, from_seq=first, since=start, types=wanted, job_id=job_id))
         return
     _print(at, at.store.events(from_seq=from_seq or 0, since=start, types=wanted, job_id=job_id))
+
+
+def _one(at: Here, word: str) -> int:
+    ids = at.existing([word])
+    if len(ids) != 1:
+        raise KiribiError(Code.USAGE, f"--id takes one id, not {len(ids)}", hint="kiribi events --id @last")
+    return ids[0]
 
 
 def _print(at: Here, found: "Iterator[Event]") -> None:
@@ -69,7 +77,6 @@ def _types(words: "tuple[str, ...] | list[str]") -> list[str]:
     from typing import get_args
 
     from kiribi_cli.core.job import EventType
-    from kiribi_cli.errors import Code, KiribiError
 
     known = get_args(EventType)
     wanted = [item.strip() for word in words for item in word.split(",") if item.strip()]

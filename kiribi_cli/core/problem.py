@@ -17,7 +17,6 @@ from kiribi_cli.core.outcome import (
     TimedOut,
     WorkerLost,
 )
-from kiribi_cli.core.printable import storable
 
 MESSAGE_MAX = 500
 
@@ -74,6 +73,8 @@ def signal_name(number: int) -> str | None:
 
 
 def _problem(kind: str, message: str) -> Problem:
+    from kiribi_cli.core.printable import storable  # looking at jobs does without
+
     text = storable(message)
     short = text if len(text) <= MESSAGE_MAX else text[: MESSAGE_MAX - 1] + "…"
     return Problem(kind, short, fingerprint(kind, short))

@@ -7,7 +7,6 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from kiribi_cli.core.printable import storable
 from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import bell, connect, trouble
 from kiribi_cli.store.connect import driver
@@ -57,6 +56,8 @@ class Database:
         try:
             return self.connection.execute(statement(name), values).rowcount
         except UnicodeEncodeError:
+            from kiribi_cli.core.printable import storable
+
             # A path, or a sentence that names one: better spelled out than a worker that dies of it.
             spelled = {key: storable(value) if isinstance(value, str) else value for key, value in values.items()}
             return self.connection.execute(statement(name), spelled).rowcount

@@ -89,6 +89,7 @@ REFUSED = [
     (["worker", "--name", ODD], 2, [SHOWN]),
     (["worker", "--name", ""], 2, ["--name"]),
     (["def", "add", "New", "--", ODD], 2, ["UTF-8"]),
+    (["events", "--id", "-"], 2, ["one id"]),
     (["duplicate", "1", "--edit", "-p", "nonsense"], 6, ["not JSON"]),
 ]
 
