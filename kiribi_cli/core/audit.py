@@ -125,7 +125,20 @@ def _last(job: JobRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     if status == job.status and (job.finished_at != last.finished_at) and (needed or not job.reopened):
         yield f"job {job.id} and its last attempt {last.id} do not agree on when it ended"
     if (needed or job.status == "retrying") and job.end != last.end:
-        yield f"job {job.id} and its last attempt {last.id} do not agree on how it ended: {job.end}, {last.end}"
+        how = f"{_spelt(job.end)}; {_spelt(last.end)}"
+        yield f"job {job.id} and its last attempt {last.id} do not agree on how it ended: {how}"
+
+
+def _spelt(end: tuple[int | None, str | None, str | None, int | None]) -> str:
+    """Write the end of a job or an attempt.
+
+    >>> _spelt((1, None, "a91c04d2", 12))
+    'exit 1, error a91c04d2, 12 ms'
+    """
+    code, signal, error, ms = end
+    words = (("exit", code), ("signal", signal), ("error", error))
+    told = [f"{word} {value}" for word, value in words if value is not None]
+    return ", ".join([*told, f"{ms} ms"])
 
 
 def _ends_told(job: JobRow, attempts: Sequence[AttemptRow], told: Sequence[Told]) -> Iterator[str]:

@@ -56,7 +56,18 @@ def test_the_sql_topic_names_the_views_there_are(kiribi):
 
 @pytest.mark.parametrize(
     "topic",
-    ["statuses", "exit-codes", "environment", "formatting", "queries", "payload", "placeholders", "sql", "changes"],
+    [
+        "statuses",
+        "exit-codes",
+        "environment",
+        "formatting",
+        "queries",
+        "payload",
+        "placeholders",
+        "sql",
+        "verify",
+        "changes",
+    ],
 )
 def test_help_prints_every_topic_without_markup(kiribi, topic):
     text = kiribi.ok("help", topic)
