@@ -244,7 +244,7 @@ def _stored(db: str, row: "NewJob", durability: str) -> int | None:
         ((job_id, deduplicated),) = insert_jobs(connection, [row], row["created_at"])
     except Exception:  # noqa: BLE001  (not committed: the Typer command meets it again, and says what it is)
         if connection is not None:
-            connection.close()
+            connect.let_go(db, connection)
         return None
     try:
         connect.commit(connection)

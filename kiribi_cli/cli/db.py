@@ -109,7 +109,7 @@ def _schema_version(at: "Here") -> int:
         raise trouble.raised(error, str(path)) from error
     finally:
         if connection is not None:
-            connection.close()
+            connect.let_go(str(path), connection)
 
 
 def backup(ctx: Context, file: Target) -> int:

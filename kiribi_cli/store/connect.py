@@ -91,6 +91,27 @@ def connect(
     return connection
 
 
+# Until the process ends.
+_left_open: "list[driver.Connection]" = []
+
+
+def let_go(path: str, connection: "driver.Connection") -> None:
+    """Be done with a database that is refused, and change no byte of it.
+
+    The last to close would copy the WAL into it: where there is one, the connection is left to the end of the process.
+    """
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    try:
+        left = os.stat(path + "-wal").st_size
+    except OSError:
+        left = 0
+    if left:
+        _left_open.append(connection)
+    else:
+        connection.close()
+
+
 def is_busy(error: BaseException) -> bool:
     # The low byte: SQLITE_BUSY and its kinds. LOCKED (6) is a mistake of ours and no reason to wait.
     return isinstance(error, driver.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == 5

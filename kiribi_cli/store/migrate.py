@@ -123,15 +123,18 @@ def upgrade(
 
     Refused (STORE, nothing changed) while a worker of the older version is alive.
     """
-    before = version_of(connection)
-    if not plan(before, known, target):
+    if not plan(version_of(connection), known, target):
         return None
-    _refuse_while_in_use(connection, path)
-    kept = _backup(connection, path, before)
+    # From here on nobody else writes: what is copied is what is migrated, and of two that want to, one finds it done.
     connect.begin(connection)
     try:
-        # Somebody else may have done it while we waited for the lock.
-        for step in plan(version_of(connection), known, target):
+        before = version_of(connection)
+        todo = plan(before, known, target)
+        if not todo:
+            return None
+        _refuse_while_in_use(connection, path)
+        kept = _backup(path, before)
+        for step in todo:
             run_script(connection, step.script)
             connection.execute(f"PRAGMA user_version={step.version:d}")
         connection.execute("COMMIT")
@@ -151,19 +154,41 @@ def _refuse_while_in_use(connection: driver.Connection, path: str) -> None:
             )
 
 
-def _backup(connection: driver.Connection, path: str, version: int) -> str:
-    """Keep a copy beside the database. One made by a migration that was cut off is made again."""
-    from kiribi_cli.partial import keep, partial
+def _backup(path: str, version: int) -> str:
+    """Keep a copy beside the database, durable on return. Only who holds the write lock makes one.
 
-    kept = Path(f"{path}.v{version}-backup")
-    with partial(kept) as part:
-        copy(connection, str(part))
-        keep(part, kept)
-    return str(kept)
+    A copy that was cut off, also by a kill, is made again; one that an earlier migration completed is replaced.
+    """
+    kept = trouble.backup_of(path, version)
+    partial = f"{kept}-unfinished"
+    reader = connect.connect(path)
+    try:
+        copy(reader, partial)
+        Path(partial).replace(kept)
+        private.sync_folder(os.path.dirname(kept))  # noqa: PTH120  (as private.py has it)
+    except OSError as error:
+        raise _no_backup(kept, error.strerror) from None
+    except driver.Error as error:
+        told = trouble.raised(error, partial)
+        raise _no_backup(kept, told.message) from error
+    finally:
+        reader.close()
+        # Gone already, unless something was raised.
+        remove(partial)
+    return kept
+
+
+def _no_backup(kept: str, why: str | None) -> KiribiError:
+    return KiribiError(
+        Code.STORE,
+        f"the backup {kept} cannot be made: {why}; the database is as it was",
+        hint="make room beside the database, then again",
+    )
 
 
 def copy(connection: driver.Connection, to: str) -> None:
-    """Copy the database as it is at this moment into a new file of mode 0600, durable on return."""
+    """Copy the database as it is at this moment into a new file of mode 0600, its content durable on return."""
+    remove(to)
     descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
@@ -177,6 +202,12 @@ def copy(connection: driver.Connection, to: str) -> None:
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         target.close()
+
+
+def remove(path: str) -> None:
+    """Delete a database that nobody uses, and what belongs to it."""
+    for end in ("", "-journal", "-wal", "-shm"):
+        Path(path + end).unlink(missing_ok=True)
 
 
 def _refuse_remote(path: str) -> None:

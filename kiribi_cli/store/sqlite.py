@@ -80,10 +80,10 @@ class SqliteStore:
             _make_current(connection, place, create=create, read_only=read_only)
             return cls(Database(connection, place, durability=durability))
         except driver.Error as error:
-            connection.close()
+            connect.let_go(place, connection)
             raise trouble.raised(error, place) from error
         except BaseException:
-            connection.close()
+            connect.let_go(place, connection)
             raise
 
     # -- enqueueing

@@ -93,10 +93,17 @@ def replaced(path: str) -> KiribiError:
 
 
 def newer(path: str, version: int) -> KiribiError:
+    kept = backup_of(path, SCHEMA_VERSION)
+    other = f", or put {kept} in its place, which was made before it was migrated" if Path(kept).exists() else ""
     return _store(
         f"the database {path} is of a newer kiribi (schema {version}, this one knows {SCHEMA_VERSION})",
-        "install the newer kiribi; nothing was changed",
+        f"nothing was changed; install the newer kiribi{other}",
     )
+
+
+def backup_of(path: str, version: int) -> str:
+    """Name the copy that a migration from `version` keeps beside the database."""
+    return f"{path}.v{version}-backup"
 
 
 def older(path: str) -> KiribiError:
