@@ -137,8 +137,8 @@ class Attempt:
         self.kill_at = 0.0
         self.over: tuple[int, Any] | None = None
         self.left: list[Any] = []
-        # Process groups of it that were seen while it was being stopped, and had members then.
-        self.groups: set[int] = set()
+        # Process groups of it that were seen while it was being stopped, and when they had members (monotonic seconds).
+        self.groups: dict[int, float] = {}
         self.alarms: list[Alarm] = []
         self.told = False
         self.tries = 0

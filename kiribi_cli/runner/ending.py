@@ -142,8 +142,9 @@ class Ending:
     def _members(self, attempt: Attempt) -> list[process.Process]:
         holder = self._hands.by_pid.get(attempt.pid)
         leader = attempt.pid if holder is None or holder is attempt else 0
+        at = monotonic()
         members = process.of_attempt(leader, attempt.id, attempt.job, self._hands.db)
-        process.remember_groups(attempt.groups, members)
+        process.remember_groups(attempt.groups, members, at)
         return members
 
 

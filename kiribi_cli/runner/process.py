@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SIGKILL = 9
 _NO_MARK = (0, 0, "")
 _PASSES = 50
+# Less than in which all numbers of processes can come round (seconds).
+_MOMENT = 0.5
 # Seconds between two looks at the count of kills for want of memory, and after how long the last look says nothing.
 _OOM_LOOK = 0.9
 _OOM_OLD = 3.0
@@ -263,16 +265,19 @@ def _send_plainly(process: Process, number: int) -> bool:
     return False
 
 
-def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES, groups: set[int] | None = None) -> list[Process]:
+def kill_all(
+    find: Callable[[], list[Process]], passes: int = _PASSES, groups: dict[int, float] | None = None
+) -> list[Process]:
     """SIGKILL what `find` gives, again and again until it gives nothing: what forks meanwhile is found the next time.
 
     `groups` are those of the job seen before; what is seen now is added, and what is gone taken out. Gives what could
     not be killed. Stopped processes die as well.
     """
-    groups = set() if groups is None else groups
+    groups = {} if groups is None else groups
+    at = monotonic()
     left = find()
     for number in range(passes):
-        remember_groups(groups, left)
+        remember_groups(groups, left, at)
         if not left and not groups:
             break
         signal_groups(groups, SIGKILL)
@@ -280,27 +285,35 @@ def kill_all(find: Callable[[], list[Process]], passes: int = _PASSES, groups: s
             send(process, SIGKILL)
         if number > 2:
             sleep(0.002)
+        at = monotonic()
         left = find()
     return left
 
 
-def remember_groups(groups: set[int], found: list[Process]) -> None:
-    """Add the process groups of these."""
-    groups.update({process.group for process in found} - {os.getpgrp(), 0, 1})
+def remember_groups(groups: dict[int, float], found: list[Process], at: float) -> None:
+    """Add the process groups of these, which were looked for `at` (monotonic seconds)."""
+    groups.update(dict.fromkeys({process.group for process in found} - {os.getpgrp(), 0, 1}, at))
 
 
-def signal_groups(groups: set[int], number: int) -> None:
-    """Signal whole process groups (0: only look) and take out those without a member.
+def signal_groups(groups: dict[int, float], number: int) -> None:
+    """Signal whole process groups (0: only look) and take out those without a member, or not seen for too long.
 
     A chain of processes that fork and exit is faster than any list of them; from this no fork escapes. A group lies
     within one session, a session holds only what descends from who made it, and the number of a group is not given to
-    anybody else while it has a member: seen a moment ago, it still is the job's.
+    anybody else while it has a member, nor soon after: the kernel hands out all other numbers first. So what was seen
+    a moment ago still is the job's; who was stopped for longer since then has to look anew.
     """
-    for group in list(groups):
+    for group, seen in list(groups.items()):
+        now = monotonic()
+        if now - seen > _MOMENT:
+            del groups[group]
+            continue
         try:
             os.killpg(group, number)
+            # It has had a member all the time.
+            groups[group] = now
         except ProcessLookupError:
-            groups.discard(group)
+            del groups[group]
         except OSError:
             continue  # there, but not ours to signal
 

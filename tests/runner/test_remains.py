@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kiribi_cli.runner.process import boot_id, end_leftovers, leftovers, look, pid_namespace, start_ticks
+from kiribi_cli.clock import monotonic
+from kiribi_cli.runner.process import boot_id, end_leftovers, leftovers, look, pid_namespace, signal_groups, start_ticks
 from kiribi_cli.runner.remains import bury, end_hands_of, kept
 
 # Each writes the pid of what is hard to recognise to `pid`, and ends its own first process where it can.
@@ -129,6 +130,19 @@ def test_an_innocent_that_got_the_number_of_hands_is_left_alone(tmp_path, what):
     assert lives
     # Hands of another namespace may live, where we cannot see them.
     assert bool(kept(str(tmp_path))) is (what == "namespace")
+
+
+def test_a_group_that_was_seen_long_ago_is_not_signalled_its_number_may_be_an_innocents():
+    innocent, known = (subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2))
+    groups = {innocent.pid: monotonic() - 1, known.pid: monotonic()}
+    signal_groups(groups, signal.SIGTERM)
+    ended = known.wait(30)
+    lives = innocent.poll() is None
+    innocent.kill()
+    innocent.wait()
+
+    assert (lives, ended) == (True, -signal.SIGTERM)
+    assert list(groups) == [known.pid]
 
 
 def _children(pid: int) -> list[int]:
