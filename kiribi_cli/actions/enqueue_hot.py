@@ -242,23 +242,30 @@ def _stored(db: str, row: "NewJob", durability: str) -> int | None:
         connect.begin(connection, connect.run_dir(db))
         _check_current(connect.is_current(connection))
         ((job_id, deduplicated),) = insert_jobs(connection, [row], row["created_at"])
-    except Exception:  # noqa: BLE001  (not committed: the Typer command meets it again, and says what it is)
+    except Exception as error:
         if connection is not None:
             connect.let_go(db, connection)
+        if connect.is_busy(error):
+            # It would only wait as long again.
+            raise _told(error, db) from error
         return None
     try:
         connect.commit(connection)
     except connect.driver.Error as error:
         # Whether it is on disk is not certain, so it must not be done a second time.
-        from kiribi_cli.store import trouble
-
-        raise trouble.raised(error, db) from error
+        raise _told(error, db) from error
     if not deduplicated:
         bell.ring(connect.run_dir(db))
     connect.keep_wal_short(db, connection, durability=durability)
     # Not closed: the last one to close checkpoints, which one in forty does for less.
     _kept.append(connection)
     return job_id
+
+
+def _told(error: Exception, db: str) -> Exception:
+    from kiribi_cli.store import connect, trouble
+
+    return trouble.raised(error, db) if isinstance(error, connect.driver.Error) else error
 
 
 def _check_current(current: bool) -> None:  # noqa: FBT001  (the answer to a question)

@@ -86,7 +86,7 @@ def foreign(path: str) -> KiribiError:
 
 def replaced(path: str) -> KiribiError:
     return _store(
-        f"the database {path} was deleted or replaced while it was open; nothing more is written to it",
+        f"the database {path} was deleted or replaced, or emptied, while it was open; nothing more is written to it",
         "start again what was running",
         final=True,
     )

@@ -72,7 +72,7 @@ class Duties:
             case "drain":
                 stopping.stop_claiming(hands)
             case "now" if stopping.phase != "stopping":
-                stopping.stop_jobs(hands)
+                stopping.hurry(hands)
             case _:
                 return
 

@@ -11,6 +11,9 @@ from kiribi_cli.worker.flight import Flight
 from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.signals import Signals
 
+# How long a worker that was told twice to stop still tries to store the ends of jobs.
+UNSTORED_S = 5.0
+
 Phase = Literal["running", "draining", "stopping"]
 
 
@@ -45,6 +48,7 @@ class Stopping:
         self._told = told
         self._seen = 0
         self._until: float | None = None
+        self._hurried_at: float | None = None
         self._begun_at = self._busy_at = clock.monotonic()
 
     def mind_signals(self, hands: Hands) -> None:
@@ -55,9 +59,11 @@ class Stopping:
                 case "running":
                     self.stop_claiming(hands)
                 case "draining":
-                    self.stop_jobs(hands)
+                    self.hurry(hands)
                 case "stopping":
                     self.stop_jobs(hands, kill_after_ms=0)
+                    # The third: not even for the store.
+                    self._hurried_at = 0.0 if self._hurried_at is not None else clock.monotonic()
 
     def mind_time(self, hands: Hands) -> None:
         """Stop what runs when its time to end by itself is over; take nothing new when a limit is reached."""
@@ -100,6 +106,15 @@ class Stopping:
             with suppress(HandsLost):
                 one.hands.stop(attempt_id, "interrupt", kill_after_ms=kill_after_ms)
         self._told()
+
+    def hurry(self, hands: Hands) -> None:
+        """Stop what runs because somebody asked for that; then even a store that cannot be written ends the waiting."""
+        self._hurried_at = clock.monotonic()
+        self.stop_jobs(hands)
+
+    def gives_up(self) -> bool:
+        """Whether ends that cannot be stored are not waited for any more."""
+        return self._hurried_at is not None and clock.monotonic() - self._hurried_at > UNSTORED_S
 
     def patience(self) -> float:
         """Seconds until `mind_time` has something to do."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from kiribi_cli import __version__, clock
 from kiribi_cli.core.job import Event
 from kiribi_cli.core.records import dataclass
-from kiribi_cli.errors import KiribiError
+from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.runner.hands import Hands, HandsLost
 from kiribi_cli.runner.launch import Place
 from kiribi_cli.store.base import DeclaredLost, NewWorker, Store, Want
@@ -87,6 +87,8 @@ class Worker:
                     self.begin_anew()
         finally:
             self.end()
+        if unstored := [claim.job_id for claim in self.flight.unstored()]:
+            raise _gave_up(unstored, self.store.path)
         return not (self._failed_for_good or self.flight.failed_for_good)
 
     def begin(self) -> None:
@@ -218,6 +220,8 @@ class Worker:
 
     def finished(self) -> bool:
         """Whether the loop is over: nothing is in flight, and there is a reason to go."""
+        if not self.slots.busy and not self.rescue.busy() and self.stopping.gives_up():
+            return True
         if not self.flight.is_empty() or self.rescue.busy():
             return False
         if self.stopping.phase != "running":
@@ -272,6 +276,8 @@ class Worker:
             # Who looks seldom must still show in time that it lives.
             self._next_look = clock.monotonic() + min(known.poll_ms / 1000, beat_s(known.lease_ms) / 2)
         try:
+            if is_time:
+                self._restore_run_folder()
             if self.signals.take_reload():
                 self.duties.reload(self.stopping)
             if is_time:
@@ -286,6 +292,15 @@ class Worker:
             self.rescue.silence.forget()
         if is_time and self.stopping.phase == "running":
             self.sweeper.step(clock.now_ms())
+
+    def _restore_run_folder(self) -> None:
+        """Somebody may have tidied away what shows that we live, and where we are woken."""
+        if self.lock.renew():
+            self.journal.say(clock.now_ms(), f"the folder {self.setup.run_dir} was removed: it is made again")
+            self.wake.remove(self.bell)
+            self.bell.close()
+            self.bell = self.store.listen(self.worker_id)
+            self.wake.add(self.bell)
 
     def _adopt(self) -> None:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""
@@ -334,6 +349,12 @@ class Worker:
             queue_concurrency=self.definitions.queue_concurrency,
             lane_concurrency=self.definitions.lane_concurrency,
         )
+
+
+def _gave_up(jobs: list[int], path: str) -> KiribiError:
+    named = ", ".join(map(str, jobs[:10]))
+    sentence = f"stopped before the ends of {_jobs(len(jobs))} ({named}) could be written to {path}"
+    return KiribiError(Code.STORE, sentence, hint="the next worker finds its worker lost, and tries such a job again")
 
 
 def _jobs(count: int) -> str:
