@@ -14,6 +14,8 @@ from kiribi_cli.store.connect import driver
 from kiribi_cli.store.statements import statement
 
 Row = tuple[Any, ...]
+# Connections that must not be closed as long as we live: even being forgotten would close them.
+_left_alone: list[driver.Connection] = []
 
 
 class Database:
@@ -123,6 +125,12 @@ class Database:
         bell.ring(self.run_dir)
 
     def close(self) -> None:
+        """Close; but leave a file alone that is not ours any more: the last one to close it would write to it."""
+        try:
+            self.check_identity()
+        except KiribiError:
+            _left_alone.append(self.connection)
+            return
         self.connection.close()
 
 
