@@ -125,7 +125,7 @@ class Database:
         bell.ring(self.run_dir)
 
     def close(self) -> None:
-        """Close; but leave a file alone that is not ours any more: the last one to close it would write to it."""
+        """Close; but leave a file alone that is not ours any more: SQLite would write to it, and delete its WAL."""
         try:
             self.check_identity()
         except KiribiError:
