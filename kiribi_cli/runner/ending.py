@@ -140,12 +140,17 @@ class Ending:
             attempt.alarms.append(again)
 
     def _members(self, attempt: Attempt) -> list[process.Process]:
-        holder = self._hands.by_pid.get(attempt.pid)
-        leader = attempt.pid if holder is None or holder is attempt else 0
+        leader = 0 if self._has_lost_its_number(attempt) else attempt.pid
         at = monotonic()
         members = process.of_attempt(leader, attempt.id, attempt.job, self._hands.db)
         process.remember_groups(attempt.groups, members, at)
         return members
+
+    def _has_lost_its_number(self, attempt: Attempt) -> bool:
+        """Tell whether we have started something else since that has the pid of its first process."""
+        if attempt.over is None:
+            return False
+        return attempt.pid in self._hands.by_pid or (self._hands.pool is not None and self._hands.pool.has(attempt.pid))
 
 
 def _has_ended(pid: int) -> bool:

@@ -54,6 +54,10 @@ class Pool:
         self._goes_first(child, monotonic())
         self._give_ahead(child)
 
+    def has(self, pid: int) -> bool:
+        """Tell whether one of its children has this pid."""
+        return pid in self._children
+
     def recall(self) -> None:
         """Take back everything that no child has begun, to where attempts wait."""
         for child in self._children.values():

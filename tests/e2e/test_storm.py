@@ -61,6 +61,7 @@ class Storm:
         self.stopped: list[tuple[float, Process]] = []
         self.did = Counter()
         self.enqueued = 0
+        self.enqueuers = []
 
     def rage(self, seconds):
         until = time.monotonic() + seconds
@@ -76,6 +77,7 @@ class Storm:
             time.sleep(self.dice.random() * 0.1)
             self.let_go(time.monotonic())
         self.let_go(float("inf"))
+        assert {enqueuer.wait(60) for enqueuer in self.enqueuers} == {0}
 
     def feed(self, count):
         """Enqueue a mixture, in one call."""
@@ -85,7 +87,11 @@ class Storm:
             json.dumps({"job": kind} | ({"payload": {"seconds": CALLABLES[kind]}} if kind in CALLABLES else {}))
             for kind in kinds
         ]
-        self.kiribi.ok("enqueue", "--batch", "-", "-s", stdin="\n".join(lines))
+        # In the background: while a worker is stopped in the middle of writing, nobody else can write.
+        with (self.kiribi.folder / f"batch-{self.enqueued}").open("w+") as batch:
+            batch.write("\n".join(lines))
+            batch.seek(0)
+            self.enqueuers.append(self.kiribi.start("enqueue", "--batch", "-", "-s", stdin=batch))
 
     def strike(self):
         worker = self.dice.choice(self.workers)
