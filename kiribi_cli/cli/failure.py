@@ -32,6 +32,11 @@ def exit_code(error: BaseException, args: Sequence[str]) -> int:
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP | errno.EACCES, filename=str()):
             # Wherever a name is used first: only the caller can have thought of it.
             return report(_unusable(error), args)
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            # So few that a command cannot even read what belongs to it.
+            return report(_starved(error, "open files", "ulimit -n 1024"), args)
+        case OSError(errno=errno.EAGAIN | errno.ENOMEM):
+            return report(_starved(error, "processes or memory", "kiribi doctor, or ulimit -a"), args)
         case OSError(errno=errno.ENOSPC | errno.EBADF | errno.EIO, filename=None):
             return _unwritable(error, args)
         case _ if "typer" in sys.modules:
@@ -107,6 +112,10 @@ def _usage(error: "ClickException") -> KiribiError:
 def _unusable(error: OSError) -> KiribiError:
     sentence = f"{error.filename} cannot be used: {error.strerror}"
     return KiribiError(Code.USAGE, sentence, hint="another file, or other permissions")
+
+
+def _starved(error: OSError, what: str, hint: str) -> KiribiError:
+    return KiribiError(Code.REFUSED, f"this machine gives kiribi no more {what}: {error.strerror}", hint=hint)
 
 
 def _unwritable(error: OSError, args: Sequence[str]) -> int:

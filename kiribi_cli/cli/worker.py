@@ -55,7 +55,7 @@ def worker(
         kiribi worker --drain --max-time 4m -s
     """
     from kiribi_cli.worker.journal import Journal
-    from kiribi_cli.worker.setup import Wish, enlist
+    from kiribi_cli.worker.setup import Wish, enlist, refuse_unfit_machine
 
     at = here(ctx)
     if log_format not in ("text", "json"):
@@ -67,6 +67,7 @@ def worker(
         max_time_ms=_ms(at, max_time), idle_exit_ms=_ms(at, idle_exit), drain_timeout_ms=_ms(at, drain_timeout),
         sweep_argv=_sweep(at),
     )  # fmt: skip
+    refuse_unfit_machine()
     store = at.open_store(create=True)
     form: Literal["text", "json"] = "json" if log_format == "json" else "text"
     journal = Journal(_log(at, log_file), form, utc=at.globals.utc)

@@ -283,7 +283,11 @@ class Attempt:
 
 def stdin_of(payload: str) -> int:
     """Give a descriptor from which the payload and a newline can be read. Raises OSError."""
-    fd = os.memfd_create("payload", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else _unnamed_file()
+    try:
+        fd = os.memfd_create("payload", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):
+        # An old system, or one that is told to refuse it.
+        fd = _unnamed_file()
     data = payload.encode("utf-8", "surrogatepass") + b"\n"
     while data:
         data = data[os.write(fd, data) :]

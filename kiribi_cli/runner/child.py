@@ -512,9 +512,10 @@ class File:
         self.make()
 
     def make(self) -> None:
-        if hasattr(os, "memfd_create"):
+        try:
             fd = os.memfd_create("payload")
-        else:
+        except (AttributeError, OSError):
+            # An old system, or one that is told to refuse it.
             import tempfile
 
             with tempfile.TemporaryFile() as file:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from kiribi_cli.clock import monotonic
+from kiribi_cli.clock import monotonic, sleep
 from kiribi_cli.core.definition import Limits
 from kiribi_cli.core.outcome import (
     SUCCESS,
@@ -33,10 +33,13 @@ from kiribi_cli.runner.launch import Base, Launch, Lost, Progressed, Report, Ret
 from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.process import boot_id, pid_namespace
 from kiribi_cli.runner.remains import keep
+from kiribi_cli.runner.spawn import SCARCITY
 
 # Bases that the hands are made to remember; composing one again costs one message.
 _KNOWN_MAX = 256
 _KNOCK_MS = 3000
+# Seconds for which a launcher is tried to be started on a machine that lacks processes or memory.
+_LACKING_S = 3.0
 # -I and -S: nothing of the user's environment or site-packages gets into the hands, and they start in 12 ms.
 _ALONE = ("-I", "-S", "-X", "utf8", "-c")
 _CODE = (
@@ -82,14 +85,16 @@ class Hands:
         """Start a launcher. At most `slots` attempts run at once (None: all), further ones wait in the hands in order.
 
         `tee`: pass output through to this process's stdout and stderr as it comes, besides the log. The launcher
-        listens at `path` for a later `attach`. Both folders must exist, with absolute paths.
+        listens at `path` for a later `attach`. Both folders must exist, with absolute paths. Raises REFUSED without
+        /proc, and where no process can be started.
         """
+        refuse_without_proc()
         ours, theirs = socket.socketpair()
         root = str(Path(__file__).resolve().parent.parent.parent)
         limit = "" if slots is None else str(slots)
         arguments = [root, logs_dir, run_dir, db_path or "", limit, "1" if tee else ""]
         with theirs:
-            pid = _spawn([sys.executable, *_ALONE, _CODE, *arguments], theirs.fileno(), quiet=not tee)
+            pid = _spawn_patiently([sys.executable, *_ALONE, _CODE, *arguments], theirs.fileno(), quiet=not tee)
         hands = cls(Wire(ours.detach()), pid, f"{run_dir}/hands-{pid}.sock", is_child=True)
         try:
             keep(run_dir, pid)
@@ -237,13 +242,20 @@ class Hands:
             case "p":
                 found.append(Progressed(message[1], message[2]))
             case "r":
-                found.append(Returned(message[1]))
+                found.append(Returned(message[1], message[2]))
             case "lost":
                 found.append(Lost(message[1], message[2]))
             case "words":
                 self.last_words = message[1]
             case other:
                 raise ValueError(f"the hands said {other!r}")
+
+
+def refuse_without_proc() -> None:
+    """Raise REFUSED where the system does not tell which processes there are."""
+    if not pid_namespace():
+        sentence = "jobs cannot be run without /proc, which tells their processes from others: there is none here"
+        raise KiribiError(Code.REFUSED, sentence, hint="mount -t proc proc /proc")
 
 
 def waiting(run_dir: str) -> Iterable[str]:
@@ -302,6 +314,21 @@ def _limits(limits: Limits) -> list[tuple[str, int | None]]:
         ("RLIMIT_NPROC", limits.processes),
         ("RLIMIT_FSIZE", limits.file_size),
     ]
+
+
+def _spawn_patiently(argv: list[str], wire_fd: int, *, quiet: bool) -> int:
+    """As _spawn, but wait a little where the machine lacks something for a moment."""
+    until = monotonic() + _LACKING_S
+    while True:
+        try:
+            return _spawn(argv, wire_fd, quiet=quiet)
+        except OSError as error:
+            if error.errno not in SCARCITY:
+                raise
+            if monotonic() > until:
+                sentence = f"no process can be started that would run jobs: {error.strerror}"
+                raise KiribiError(Code.REFUSED, sentence, hint="kiribi doctor, or ulimit -a") from error
+            sleep(0.1)
 
 
 def _spawn(argv: list[str], wire_fd: int, *, quiet: bool) -> int:

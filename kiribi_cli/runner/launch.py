@@ -121,9 +121,13 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """It was waiting in the hands and was recalled: it never started and left no trace."""
+    """It was waiting in the hands and was recalled: it never started and left no trace.
+
+    `why`: what the machine lacks to start it, if that is the reason.
+    """
 
     attempt_id: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class Launcher:
         for attempt in list(self.waiting):
             if self.attempts.get(attempt.id) is attempt and attempt.pid == 0:
                 self.drop(attempt)
-                self.outbox.append(["r", attempt.id])
+                self.outbox.append(["r", attempt.id, ""])
         self.waiting.clear()
 
     def orphaned(self) -> None:
@@ -212,17 +212,20 @@ class Launcher:
             if not error.scarce:
                 self.end(attempt, ["never", error.reason])
             else:
-                self.try_later(attempt)
-        except OSError:
+                self.try_later(attempt, error.reason)
+        except OSError as error:
             # Its files could not be made: no room, no folder. That is our trouble, not the job's.
             attempt.clean_up()
-            self.try_later(attempt)
+            self.try_later(attempt, error.strerror or str(error))
 
-    def try_later(self, attempt: Attempt) -> None:
-        """Start it again shortly; after many tries it is handed back as interrupted, which costs the job nothing."""
+    def try_later(self, attempt: Attempt, why: str) -> None:
+        """Start it again shortly; after many tries it is handed back with the reason, which costs the job nothing."""
+        if self.pool is not None:
+            self.pool.let_idle_go()
         attempt.tries += 1
         if attempt.tries > _TRIES:
-            self.end(attempt, ["interrupted"])
+            self.drop(attempt)
+            self.outbox.append(["r", attempt.id, why])
         else:
             attempt.alarms.append(self.alarms.set(monotonic() + _RETRY, self.start, attempt))
 

@@ -63,6 +63,11 @@ class Pool:
         for child in self._children.values():
             self._relieve(child)
 
+    def let_idle_go(self) -> None:
+        """Let go of children that have nothing to do: the machine lacks what they hold."""
+        for child in [child for idle in self._idle.values() for child in idle]:
+            self._leave(child)
+
     def pull(self, attempt: Attempt) -> None:
         """Find out whether an attempt that was given to a child has begun; if not, it waits again afterwards."""
         child = attempt.child

@@ -27,6 +27,9 @@ BEGAN_PATIENCE = 0.1
 # for what a transaction costs besides them not to matter.
 GATHER_S = 0.01
 GATHER_ENOUGH = 200
+# How long nothing is claimed after the machine could start nothing: doubled each time, until something has started.
+LACKING_S = 1.0
+LACKING_MAX_S = 60.0
 
 
 class Flight:
@@ -66,6 +69,8 @@ class Flight:
         self._settled_since = 0.0
         self._returned: list[Claim] = []
         self._quiet_until = 0.0
+        self._lacking_until = 0.0
+        self._lacking_s = LACKING_S
         self._next_due: int | None = None
 
     # -- what is reported
@@ -82,6 +87,7 @@ class Flight:
                 if busy := self.slots.pop(attempt_id):
                     self.slots.note_duration(report.duration_ms)
                     self.ended_at = clock.monotonic()
+                    self._lacking_s = LACKING_S
                     self.ended += 1
                     self._settle(busy, report, now)
                 else:
@@ -95,14 +101,24 @@ class Flight:
             case Progressed(attempt_id, text):
                 self._begin_waiting()
                 self._progress[attempt_id] = text
-            case Returned(attempt_id):
+            case Returned(attempt_id, why):
                 if busy := self.slots.pop(attempt_id):
                     self.claimed -= 1
                     self._returned.append(busy.claim)
+                    if why:
+                        self._wait_for_machine(why, busy, now)
             case Lost():
                 pass  # rescue.py's: told of what others held
             case _:
                 assert_never(report)
+
+    def _wait_for_machine(self, why: str, busy: Busy, now: int) -> None:
+        """Take nothing new for a while, longer each time: nothing of it would start."""
+        self.may_claim = True
+        if clock.monotonic() >= self._lacking_until:
+            self._lacking_until = clock.monotonic() + self._lacking_s
+            self._lacking_s = min(self._lacking_s * 2, LACKING_MAX_S)
+        self._journal.say(now, f"job {busy.claim.job_id} waits, this machine cannot start it now: {why}")
 
     def _begin_waiting(self) -> None:
         if not self._began and not self._progress:
@@ -158,7 +174,7 @@ class Flight:
             return
         if self._next_due is not None and clock.now_ms() >= self._next_due:
             self.may_claim = True
-        wanted = want if self.may_claim else None
+        wanted = want if self.may_claim and clock.monotonic() >= self._lacking_until else None
         if wanted is None and not self._is_something_to_write():
             return
         now = clock.now_ms()
@@ -254,9 +270,9 @@ class Flight:
             return self._quiet_until - now
         if self._settlements or self._returned:
             return max(0.0, self._gather_until() - now)
-        if want is not None and self.may_claim:
-            return 0.0
         waits = [float("inf")]
+        if want is not None and self.may_claim:
+            waits.append(self._lacking_until - now)
         if self._began or self._progress:
             waits.append(self._began_since + BEGAN_PATIENCE - now)
         if want is not None and self._next_due is not None:

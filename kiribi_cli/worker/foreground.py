@@ -12,7 +12,7 @@ from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import NewJob, Options
 from kiribi_cli.core.options import options_from
-from kiribi_cli.core.outcome import Ended
+from kiribi_cli.core.outcome import Ended, NeverStarted
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.runner.hands import Hands
@@ -191,7 +191,9 @@ class Foreground:
                     case Ended():
                         process = self._hands.unseen_process
                         return report, unwritten or began_and_ended(claim, report, process, prepared)
-                    case Progressed() | Returned() | Lost():
+                    case Returned(_, why):
+                        return Ended(claim.attempt_id, NeverStarted(f"this machine cannot start it now: {why}")), None
+                    case Progressed() | Lost():
                         pass
                     case _:
                         assert_never(report)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from kiribi_cli import __version__
+from kiribi_cli.clock import now_ms
 from kiribi_cli.config.discover import Database
 from kiribi_cli.config.model import Config
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 from kiribi_cli.private import make_folder, refuse_stranger
+from kiribi_cli.runner.hands import refuse_without_proc
 from kiribi_cli.runner.launch import Place
 from kiribi_cli.runner.process import boot_id, pid_namespace, start_ticks
 from kiribi_cli.store.base import NewWorker, Store
@@ -22,6 +24,9 @@ from kiribi_cli.worker.journal import Journal
 from kiribi_cli.worker.signals import Signals
 from kiribi_cli.worker.stopping import Limits
 from kiribi_cli.worker.worker import Setup, Worker
+
+# What a worker opens at most without running anything, and the start of one job.
+FILES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,12 @@ def enlist(
     *,
     read: Callable[[], Config] | None = None,
 ) -> "Enlisted":
-    """Make a worker ready to run. Raises NOT_FOUND for unknown queues."""
+    """Make a worker ready to run. Raises NOT_FOUND for unknown queues, REFUSED where it could not work."""
     _check_queues(config, wish.queues or {})
     slots = wish.slots or config.worker.concurrency or len(os.sched_getaffinity(0))
+    if (possible := slots_by_files()) < slots:
+        journal.say(now_ms(), f"{possible} slots, not {slots}: more would need more open files (ulimit -n)")
+        slots = possible
     identity = identify(wish.name, "worker", slots=slots, queues=wish.queues, config=config)
     setup = Setup(
         identity=identity,
@@ -133,6 +141,26 @@ def private(folder: Path) -> Path:
     make_folder(folder)
     refuse_stranger(folder)
     return folder
+
+
+def refuse_unfit_machine() -> None:
+    """Raise REFUSED where a worker could not keep what it promises, before it takes anything on."""
+    refuse_without_proc()
+    slots_by_files()
+
+
+def slots_by_files() -> int:
+    """Say how many slots the descriptors suffice for that we and the launcher may open. Raises REFUSED if for none."""
+    import resource
+
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return sys.maxsize
+    if files < FILES:
+        sentence = f"a worker needs {FILES} open files at least, and this one may have {files}"
+        raise KiribiError(Code.REFUSED, sentence, hint="ulimit -n 1024")
+    # Two pipes, a log, and for a moment what its start needs.
+    return max(1, (files - FILES // 2) // 4)
 
 
 def machine_zone() -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kiribi_cli.core.definition import Definition, Limits
-from kiribi_cli.core.outcome import Ended, Exited, Interrupted, NeverStarted, Signalled
-from kiribi_cli.runner.launch import Started
+from kiribi_cli.core.outcome import Ended, Exited, NeverStarted, Signalled
+from kiribi_cli.runner.launch import Returned, Started
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 255])
@@ -362,10 +362,13 @@ def starved(bench, run):
     return lambda: resource.prlimit(bench.hands.pid, resource.RLIMIT_NOFILE, (256, hard))
 
 
-def test_what_the_machine_lacks_for_long_is_not_held_against_the_job(bench, run, starved):
-    ended = run(("true",))
+def test_what_the_machine_lacks_for_long_gives_the_job_back_with_the_reason(bench, eventually, starved):
+    attempt = bench.start(("true",))
 
-    assert ended.outcome == Interrupted()
+    returned = eventually(lambda: bench.look() or bench.all(Returned, attempt))
+
+    assert returned == [Returned(attempt, "Too many open files")]
+    assert bench.ended(attempt) is None
 
 
 def test_an_attempt_starts_once_there_is_room(bench, eventually, starved):
