@@ -1,7 +1,10 @@
 """What only whole programs need: a disk of their own."""
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +25,13 @@ def small_disk(kiribi: Kiribi) -> Iterator[SmallDisk]:
     kiribi.end()
     check_databases(kiribi.databases())
     subprocess.run(["umount", "-l", path], check=True)
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Kiribi]:
+    """The program in a folder in memory, where fsync is free: what a kill leaves does not depend on the disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as place:
+        folder, home = Path(place, "here"), Path(place, "home")
+        folder.mkdir()
+        home.mkdir()
+        yield Kiribi(folder, home)

@@ -101,6 +101,10 @@ class Disk:
         # (folder, name that goes, name that comes, what it names)
         self.pending: list[tuple[str, str, str, Inode]] = []
 
+    def holds_already(self, path: Path) -> None:
+        """Begin with this file, and the folder it is in."""
+        self.names[str(path)] = self.sure[str(path)] = Inode(bytearray(path.read_bytes()))
+
     def does(self, op: Op) -> None:
         if not self.holds(op.path) or op.path.endswith("-shm"):
             return

@@ -1,16 +1,23 @@
 """Databases of older versions open, whatever happens on the way; those of newer ones are left alone."""
 
 import contextlib
+import functools
 import json
+import random
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from kiribi_cli.store.base import Filter
 from kiribi_cli.store.connect import SCHEMA_VERSION
 from kiribi_cli.store.liveness import Liveness
+from kiribi_cli.store.sqlite import SqliteStore
 from tests.data.databases import DATA, VERSIONS, put, version_of
+from tests.e2e.kills import Killed, chosen, thinned
+from tests.e2e.power import Disk, cuts, ops, traced
 
 OLDER = [version for version in VERSIONS if version < SCHEMA_VERSION]
 # What goes on as time does.
@@ -142,3 +149,79 @@ def _rows(path: Path) -> dict[str, list[tuple]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         return {table: connection.execute(f'SELECT * FROM "{table}" ORDER BY 1').fetchall() for table in tables}
+
+
+class Outcome:
+    """What a migration that was cut off left behind, told apart: the old shape or the new one, and nothing between."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kept = Path(f"{path}.v1-backup")
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with it, and whether the next to open it does not put it right."""
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            version, whole = (
+                connection.execute(f"PRAGMA {word}").fetchone()[0] for word in ("user_version", "quick_check")
+            )
+        found = [] if whole == "ok" else [f"damaged: {whole}"]
+        if version == SCHEMA_VERSION:
+            found += self._about_the_backup()
+        elif version == 1:
+            found += [] if _rows(self.path) == self.before else ["neither old nor new"]
+        store = SqliteStore.open(self.path, create=False)
+        found += store.verify()
+        lost = {job["id"] for job in shown(1)} - {job.id for job in store.find(Filter(), now=1)}
+        store.close()
+        return [*found, *([f"jobs are lost: {lost}"] if lost else []), *self._about_the_backup(), *litter(self.path)]
+
+    def _about_the_backup(self) -> list[str]:
+        if not self.kept.exists():
+            return ["no backup"]
+        return [] if (version_of(self.kept), _rows(self.kept)) == (1, self.before) else ["the backup is not what was"]
+
+    @functools.cached_property
+    def before(self) -> dict[str, list[tuple]]:
+        with tempfile.TemporaryDirectory() as folder:
+            return _rows(put(1, Path(folder)))
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("each", [30, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_migration_killed_at_any_call_leaves_the_old_or_the_new_and_the_next_one_ends_it(in_memory, tmp_path, each):
+    path = put(1, in_memory.folder)
+    killed = Killed(in_memory, tmp_path, path.parent, "db", "migrate")
+    killed.others = (Path(f"{path}.v1-backup"), Path(f"{path}.v1-backup-unfinished"))
+    outcome = Outcome(path)
+    found = {}
+    for call in chosen(thinned(killed.calls()), each=each):
+        killed.at(*call)
+        found[call] = outcome.faults()
+
+    assert {call: faults for call, faults in found.items() if faults} == {}
+    assert len(found) > 10
+
+
+@pytest.mark.needs("strace")
+def test_power_cuts_during_a_migration_leave_the_old_or_the_new_and_a_backup_of_the_old(kiribi, in_memory, tmp_path):
+    path, log = put(1, kiribi.folder), tmp_path / "trace"
+    disk, dice, found = Disk(path.parent), random.Random(1), []
+    disk.holds_already(path)
+    kiribi.ok("db", "migrate", under=traced(log))
+    (in_memory.folder / ".kiribi").mkdir(mode=0o700)
+    outcome = Outcome(in_memory.folder / ".kiribi" / "kiribi.db")
+
+    def look() -> None:
+        for file in outcome.path.parent.iterdir():
+            file.unlink()
+        for name, content in disk.after_a_cut(dice).items():
+            (outcome.path.parent / Path(name).name).write_bytes(content)
+        found.append(outcome.faults())
+
+    for _ in cuts(ops(log), disk):
+        for _ in range(6):
+            look()
+    look()
+
+    assert [faults for faults in found if faults] == []
+    assert len(found) > 100
