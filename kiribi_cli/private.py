@@ -73,5 +73,6 @@ def refuse_stranger(folder: str | os.PathLike[str]) -> None:
     except FileNotFoundError:
         return
     if why:
-        hint = f"ls -ld {folder}; another database: --db PATH"
+        act = "chmod o-w" if why.startswith("everyone") else "ls -ld"
+        hint = f"{act} {folder}, if you trust what is in it; another database: --db PATH"
         raise KiribiError(Code.REFUSED, f"refusing {folder}: {why.format(noun='the folder')}", hint=hint)

@@ -1,6 +1,7 @@
 """kiribi def: ls, show, add, publish, schema."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kiribi_cli.cli.declared import Argument, Context, Option
@@ -200,18 +201,27 @@ def add(
     return 0
 
 
-def publish(ctx: Context) -> int:
+def publish(
+    ctx: Context,
+    *,
+    withdraw: Annotated[
+        str | None, Option("--withdraw", metavar="FILE", help="Take back what this jobs.toml published, instead.")
+    ] = None,
+) -> int:
     """Tell the database what jobs.toml defines, for programs that enqueue by SQL.
 
     Workers do it when they start and when jobs.toml changes. See kiribi help sql.
 
     Examples:
         kiribi def publish
+        kiribi def publish --withdraw /srv/old/jobs.toml
         kiribi def publish && sqlite3 .kiribi/kiribi.db 'select job, queue from enqueue'
     """
     from kiribi_cli.actions.definitions import to_publish
 
     at = here(ctx)
+    if withdraw is not None:
+        return _withdraw(at, withdraw)
     path, rows = to_publish(at.config)
     changed = at.open_store(create=True).publish(path, rows)
     count = len(at.config.definitions)
@@ -219,6 +229,23 @@ def publish(ctx: Context) -> int:
         at.out.document({"file": path, "definitions": count, "changed": changed})
     else:
         at.out.note(f"✓ the database {'knows' if changed else 'knew already'} the {count} definitions of {path}")
+    return 0
+
+
+def _withdraw(at: "Here", file: str) -> int:
+    from kiribi_cli.errors import Code, KiribiError
+
+    # As it was published: links are not followed.
+    path = str(Path(file).absolute())
+    if path not in at.store.publishers():
+        raise KiribiError(
+            Code.NOT_FOUND, f"nothing was published by {path}", hint="kiribi doctor names files that are gone"
+        )
+    at.store.publish(path, [])
+    if at.out.as_json:
+        at.out.document({"file": path, "definitions": 0, "changed": True})
+    else:
+        at.out.note(f"✓ the database knows nothing of {path} any more")
     return 0
 
 

@@ -6,7 +6,7 @@ from kiribi_cli.cli.declared import Context, Option
 from kiribi_cli.cli.wiring import Column, here
 
 if TYPE_CHECKING:
-    from kiribi_cli.actions.doctor import Finding, Machine
+    from kiribi_cli.actions.finding import Finding, Machine
     from kiribi_cli.cli.wiring import Here
 
 COLUMNS = tuple(Column(name, name.upper()) for name in ("check", "status", "message", "mend"))
@@ -27,7 +27,8 @@ def doctor(
         kiribi doctor --deep
         kiribi doctor --json | jq -r '.[] | select(.status != "ok") | .mend'
     """
-    from kiribi_cli.actions.doctor import examine, worst
+    from kiribi_cli.actions.doctor import examine
+    from kiribi_cli.actions.finding import worst
 
     at = here(ctx)
     findings = list(examine(_machine(at), deep=deep))
@@ -51,7 +52,7 @@ def _machine(at: "Here") -> "Machine":
     """Open what can be opened: everything that refuses is a finding, not the end."""
     import os
 
-    from kiribi_cli.actions.doctor import Machine
+    from kiribi_cli.actions.finding import Machine
     from kiribi_cli.errors import KiribiError
 
     errors: list[KiribiError] = []

@@ -43,6 +43,7 @@ def recover(
     settled: list[Settlement] = []
     if gone and not dry_run:
         settled = _settle(at, silent)
+    _clear_away(at, dry_run=dry_run)
     changed = tuple(jobs) if dry_run else tuple(one.claim.job_id for one in settled)
     action = Action("recover", dry_run, len(jobs), changed)
     if at.out.as_json:
@@ -103,6 +104,24 @@ def _declared(at: "Here", name: str, *, dry_run: bool) -> "list[tuple[Worker, fl
     if not dry_run:
         at.confirm(f"Declare {name} on {named.host} dead?")
     return []
+
+
+def _clear_away(at: "Here", *, dry_run: bool) -> None:
+    """End what is left of attempts that were cut off long ago, and remove files of what is over."""
+    from kiribi_cli.actions.remains import end, old_files, strays, tidy
+
+    path = str(at.database.path)
+    left = [one.process.pid for one in strays(at.store, path) if one.is_cut_off]
+    if dry_run:
+        old = old_files(at.store, at.database.run)
+    else:
+        left = end(at.store, path) if left else []
+        old = tidy(at.store, at.database.run)
+    if left:
+        pids = ", ".join(map(str, left))
+        at.out.talk(f"{'would end' if dry_run else 'ended'} what is left of attempts that were cut off: process {pids}")
+    if old:
+        at.out.talk(f"{'would remove' if dry_run else 'removed'} {len(old)} files of what is over")
 
 
 def _settle(at: "Here", silent: "Sequence[tuple[Worker, float]]") -> "list[Settlement]":

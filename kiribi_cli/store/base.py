@@ -357,6 +357,10 @@ class Store(Protocol):
         """Make these what the view `enqueue` knows of one jobs.toml; answer whether anything was new."""
         ...
 
+    def publishers(self) -> Sequence[str]:
+        """The files whose definitions the view `enqueue` knows."""
+        ...
+
     # -- working
     def register(self, worker: NewWorker, *, now: int) -> int:
         """Add a worker that already holds its lock (see `liveness`), record worker.started, return its id."""

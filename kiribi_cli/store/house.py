@@ -84,7 +84,7 @@ def vacuum(db: Database) -> int:
             db.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES:d})").fetchall()
         if db.pragma("freelist_count") >= free:
             break
-    # The file becomes shorter only at a checkpoint.
+    # The file becomes shorter only at a checkpoint, and its WAL only at one that finds no reader.
     if connect.SAFE:
-        connect.patiently(db.connection, "PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        connect.patiently(db.connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return int(page * (before - db.pragma("page_count")))

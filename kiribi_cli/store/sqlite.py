@@ -107,6 +107,9 @@ class SqliteStore:
 
         return door.publish(self._db, config_path, definitions)
 
+    def publishers(self) -> list[str]:
+        return [row[0] for row in self._db.rows("door.publishers")]
+
     # -- working
 
     def liveness(self, worker: NewWorker) -> liveness.Liveness:

@@ -6,6 +6,7 @@ from kiribi_cli.core.records import dataclass
 
 # The byte of the -shm file that a writer locks (sqlite.org/walformat.html, "WAL Locks").
 _WRITE_LOCK = 120
+_FIRST_READ_LOCK, _LAST_READ_LOCK = 123, 127
 _LONGEST = 80
 
 
@@ -27,6 +28,24 @@ def writer(path: str) -> Writer | None:
     except (OSError, ValueError):
         return None
     return _described(pids[0]) if pids else None
+
+
+def readers(path: str) -> list[Writer]:
+    """List the processes that read the database at this moment. Most reads are over at the next one."""
+    try:
+        inode = os.stat(f"{path}-shm").st_ino  # noqa: PTH116  (as above)
+        with open("/proc/locks", encoding="ascii") as locks:  # noqa: PTH123  (as above)
+            pids = {pid for line in locks if (pid := _reader(line.split(), inode))}
+    except (OSError, ValueError):
+        return []
+    return [one for pid in sorted(pids) if (one := _described(pid)) is not None]
+
+
+def _reader(words: list[str], inode: int) -> int:
+    if len(words) != 8 or words[1] != "POSIX" or words[3] != "READ" or words[5].rpartition(":")[2] != str(inode):
+        return 0
+    # Each snapshot is held by a lock on one of these bytes; a connection at rest holds another, behind them.
+    return max(0, int(words[4])) if int(words[6]) <= _LAST_READ_LOCK and _last(words[7]) >= _FIRST_READ_LOCK else 0
 
 
 def _holder(words: list[str], inode: int) -> int:

@@ -9,6 +9,9 @@ FROM definitions WHERE config_path = :config_path;
 SELECT 1 FROM definitions
 WHERE config_path <> :config_path AND job IN (SELECT value FROM json_each(:jobs)) LIMIT 1;
 
+-- name: publishers
+SELECT DISTINCT config_path FROM definitions ORDER BY config_path;
+
 -- name: withdraw
 DELETE FROM definitions WHERE config_path = :config_path OR job IN (SELECT value FROM json_each(:jobs));
 
