@@ -192,7 +192,7 @@ def test_an_old_system_without_memory_files_and_process_handles_is_enough(here, 
     assert results(here, 1, 2)[0] == {"a": 1}
 
 
-@pytest.mark.needs("root", "unshare")
+@pytest.mark.needs("root")
 def test_without_proc_nothing_is_run_and_no_job_is_spoilt(here):
     here.ok("enqueue", "True")
     bare = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
