@@ -7,6 +7,7 @@ from kiribi_cli.core.instant import clock_text, rfc3339_or_none
 from kiribi_cli.core.job import Attempt, Job, Status
 from kiribi_cli.core.why import Answer, Facts, Serving, why
 from kiribi_cli.store.base import Store, Worker
+from kiribi_cli.store.liveness import LEASE_MS
 
 if TYPE_CHECKING:
     from kiribi_cli.config.outline import Outline
@@ -34,10 +35,17 @@ def explain(
     problem: str | None = None, at: Callable[[int], str] = clock_text,
 ) -> Answer:  # fmt: skip
     """Why it does not run yet, or what became of it."""
-    facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job))
+    silent_ms = _silent_ms(store, job, now) if job.status is Status.RUNNING else None
+    facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job), silent_ms=silent_ms)
     if job.status is not Status.PENDING:
         return why(facts)
     return why(_of_pending(store, facts, known, problem))
+
+
+def _silent_ms(store: Store, job: Job, now: int) -> int | None:
+    # A `kiribi run` has its job to watch, and shows nothing.
+    heard = [one.heartbeat_at for one in store.workers() if one.name == job.worker and one.kind == "worker"]
+    return now - heard[-1] if heard and now - heard[-1] > LEASE_MS else None
 
 
 def _of_pending(store: Store, facts: Facts, known: "Outline | None", problem: str | None) -> Facts:

@@ -66,6 +66,8 @@ class Facts:
     job_runs: tuple[int, ...] = ()
     workers: tuple[Serving, ...] = ()
     ahead: int = 0
+    # How long ago the worker of a running job last showed that it lives; None: within its time, or nobody can tell.
+    silent_ms: int | None = None
     min_free: int = 100_000_000
 
 
@@ -102,6 +104,8 @@ def _running(facts: Facts) -> Answer:
         return Answer("cancel_requested", message, job.cancel_requested_at, details={"by": by})
     started = job.started_at if job.started_at is not None else facts.now
     message = f"attempt {job.attempts} of {job.max_attempts} runs on {job.worker} since {age(facts.now - started)}"
+    if facts.silent_ms is not None:
+        message += f", which has not been heard for {age(facts.silent_ms)}"
     return Answer("running", message, started, details={"worker": job.worker, "attempt": job.attempt})
 
 

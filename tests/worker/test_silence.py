@@ -14,6 +14,7 @@ from kiribi_cli.runner.process import look
 from kiribi_cli.store.base import DeclaredLost, Worker
 from kiribi_cli.store.connect import driver
 from kiribi_cli.store.sqlite import SqliteStore
+from kiribi_cli.worker.recover import recover, watched
 from kiribi_cli.worker.silence import Silence, is_judged
 
 DEFINITIONS = """
@@ -266,6 +267,35 @@ def test_a_worker_that_could_not_show_for_long_that_it_lives_claims_nothing(yard
     yard.until_finished(worker, job)
 
     assert waited is Status.PENDING
+
+
+def test_recover_watches_a_silent_worker_for_its_lease_and_one_that_shows_life_is_let_be(yard, pair, time):
+    _, looker, _ = pair
+    workers = {worker.name: worker for worker in yard.store.workers()}
+
+    def passes(seconds: float) -> None:
+        time.ahead += seconds
+        looker.duties.beat(looker.stopping)
+
+    begun = time.ahead
+    found = watched(yard.store, [workers["zombie"], workers["looker"]], yard.config, pause=passes)
+
+    assert [(worker.name, round(seconds)) for worker, seconds in found] == [("zombie", 10)]
+    assert time.ahead - begun < 13
+
+
+def test_recover_by_hand_settles_what_a_silent_worker_held(yard, pair):
+    zombie, looker, job = pair
+    silent = next(worker for worker in yard.store.workers() if worker.name == "zombie")
+    looker.stop_claiming()
+    settled = recover(
+        yard.store, looker.worker_id, zombie.definitions,
+        run_dir=zombie.setup.run_dir, db_path=zombie.place.db_path, silent=[(silent, 10.0)],
+    )  # fmt: skip
+    wake(zombie)
+
+    assert [(one.claim.job_id, one.outcome) for one in settled] == [(job, "worker_lost")]
+    assert [one.outcome for one in yard.store.attempts(job)] == ["worker_lost"]
 
 
 def seen(yard, **values) -> Worker:
