@@ -104,6 +104,7 @@ class Attempt:
         "took_ms",
         "tries",
         "unreported",
+        "was_told",
     )
 
     def __init__(self, base: Base, fields: list[Any], logs: str, run: str) -> None:
@@ -140,7 +141,9 @@ class Attempt:
         # Process groups of it that were seen while it was being stopped, and when they had members (monotonic seconds).
         self.groups: dict[int, float] = {}
         self.alarms: list[Alarm] = []
+        # Whether its beginning was told, and whether it ever was: a child may turn out not to have begun it after all.
         self.told = False
+        self.was_told = False
         self.tries = 0
         self.child: Any = None
         self.unreported = False

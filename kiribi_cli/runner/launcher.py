@@ -157,9 +157,14 @@ class Launcher:
         if self.pool is not None:
             self.pool.recall()
         for attempt in list(self.waiting):
-            if self.attempts.get(attempt.id) is attempt and attempt.pid == 0:
-                self.drop(attempt)
-                self.outbox.append(["r", attempt.id, ""])
+            if self.attempts.get(attempt.id) is not attempt or attempt.pid:
+                continue
+            if attempt.was_told:
+                # It stands in the store as running: what never began could not be taken back there.
+                self.end(attempt, ["interrupted"])
+                continue
+            self.drop(attempt)
+            self.outbox.append(["r", attempt.id, ""])
         self.waiting.clear()
 
     def orphaned(self) -> None:
@@ -294,7 +299,7 @@ class Launcher:
 
     def _tell_started(self, attempt: Attempt) -> None:
         attempt.ticks = process.start_ticks(attempt.pid)
-        attempt.told = True
+        attempt.told = attempt.was_told = True
         if not attempt.unreported:
             self.outbox.append(["s", attempt.id, attempt.pid, attempt.ticks, attempt.at_ms])
         attempt.alarms = [alarm for alarm in attempt.alarms if alarm.call is not None]

@@ -258,12 +258,15 @@ class Pool:
         if now < child.since + self._patience(attempt):
             child.look = self._hands.alarms.set(child.since + self._patience(attempt), self._look, child)
             return
+        if child.is_ready:
+            # First of all: it may not have begun even the first one.
+            self._relieve(child)
+            if not child.sent:
+                return
+            attempt.base.usual = max(attempt.base.usual, _LONG)
         self._has_begun(child, attempt)
         self._watch_output(child)
-        if child.is_ready:
-            attempt.base.usual = max(attempt.base.usual, _LONG)
-            self._relieve(child)
-        else:
+        if not child.is_ready:
             # Its time is that of the interpreter's start.
             child.look = self._hands.alarms.set(now + _LONG, self._look, child)
 

@@ -127,7 +127,7 @@ class Door:
         for attempt in hands.attempts.values():
             if attempt.pid and not attempt.unreported:
                 attempt.ticks = attempt.ticks or process.start_ticks(attempt.pid)
-                attempt.told = True
+                attempt.told = attempt.was_told = True
                 hands.outbox.append(["s", attempt.id, attempt.pid, attempt.ticks, attempt.at_ms])
             elif attempt.unreported:
                 hands.outbox.append(["lost", attempt.id, False])

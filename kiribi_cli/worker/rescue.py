@@ -214,7 +214,9 @@ class Rescue:
         now = clock.monotonic()
         for one in held:
             kill_at = now + self._rules_of(one.claim).kill_after_ms / 1000
-            self._dying.append(Dying(one, kill_at, set(_first(one))))
+            # An interpreter runs others' callables, too: its hands say what it does, and if they are dead, so is it.
+            first = () if one.claim.kind == "python" else _first(one)
+            self._dying.append(Dying(one, kill_at, set(first)))
         if hands is not None:
             self._to_end += [one for one in kept(self._run_dir) if one.pid == hands.pid]
 

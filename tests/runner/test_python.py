@@ -483,3 +483,20 @@ def test_thousands_of_callables_keep_their_own_results(bench, eventually):
     eventually(lambda: bench.look() or len(ends(bench)) == 3000, within=60)
 
     assert all(json.loads(ended.result)["args"] == [[number]] for number, ended in ends(bench).items())
+
+
+def test_what_was_told_to_have_begun_is_not_given_back_as_if_it_had_not(bench, eventually):
+    # Its interpreter takes long to start, so it is thought to run, and then is taken back after all.
+    slow = bench.folder / "slow"
+    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    bench.module("work", "def never(): open('ran', 'w')")
+    attempt = bench.python("work:never", interpreter=str(slow))
+    eventually(lambda: bench.started(attempt))
+    bench.hands.recall()
+
+    ended = eventually(lambda: bench.ended(attempt))
+
+    assert ended.outcome == Interrupted()
+    assert bench.all(Returned, attempt) == []
+    assert not (bench.folder / "ran").exists()
