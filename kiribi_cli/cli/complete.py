@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> int:
         cursor, words = int(argv[0]), list(argv[1:])
         grammar = read_grammar(sys.stdin.read())
         for value, description in candidates(grammar, words[: cursor + 1], lambda kind: _values(kind, words)):
-            sys.stdout.write(f"{value}\t{description}\n")
+            if value.isprintable() and description.isprintable():  # else it would be obeyed by the terminal
+                sys.stdout.write(f"{value}\t{description}\n")
         sys.stdout.flush()
     except Exception:  # noqa: BLE001  (a traceback in the middle of a command line helps nobody)
         return 1

@@ -5,7 +5,7 @@ from typing import Any
 
 from kiribi_cli.actions.views import event_view
 from kiribi_cli.cli.jobs_table import whole_view
-from kiribi_cli.cli.output import Out, compact
+from kiribi_cli.cli.output import compact
 from kiribi_cli.cli.people import COLOURS, ago, clock, error_text, how_long, progress_text, status_text
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.durations import spell_size
@@ -44,7 +44,7 @@ def tell(at: Here, jobs: Sequence[Job], page: Page) -> None:
 
 def _page(at: Here, view: dict[str, Any], page: Page, now: int) -> Iterator[str]:
     if page.payload or page.result:
-        yield from (_document(at.out, view[name]) for name in ("payload", "result") if getattr(page, name))
+        yield from (_document(view[name]) for name in ("payload", "result") if getattr(page, name))
         return
     yield from _head(at, view, now)
     if page.events:
@@ -139,10 +139,9 @@ def _next(view: dict[str, Any]) -> str:
             return f"kiribi why {number} · kiribi edit {number} · kiribi cancel {number}"
 
 
-def _document(out: Out, value: Any) -> str:
-    return (
-        out.shown(value) if isinstance(value, str) and out.tty else value if isinstance(value, str) else compact(value)
-    )
+def _document(value: Any) -> str:
+    # A text as it is, with its lines; on the way to a terminal Out sees to the rest.
+    return value if isinstance(value, str) else compact(value)
 
 
 def _line(title: str, text: str) -> str:

@@ -1,21 +1,14 @@
 """Logs on their way out: bytes as written with --raw; else text, of which only colours pass, and only to a terminal."""
 
-import re
-from codecs import getincrementaldecoder
 from collections.abc import Iterable
 
 from kiribi_cli.actions.logs import Printed, PrintedLine
 from kiribi_cli.cli.people import clock_ms
-from kiribi_cli.cli.safe import colours_only, safe
+from kiribi_cli.cli.safe import Cleaner, colours_only, line_ends, plain, safe
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.durations import spell_size
 from kiribi_cli.core.instant import rfc3339
 from kiribi_cli.core.records import dataclass
-
-_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
-# The beginning of what may become a colour, or of a line end, when the rest comes with the next piece.
-_UNFINISHED = re.compile("(\x1b(\\[[0-9;:]{0,40})?|\r)$")
-
 
 FIELDS = ("id", "job", "attempt", "stream", "ts", "offset", "line")
 
@@ -31,18 +24,21 @@ class Style:
 
 def write_pieces(at: Here, printed: Iterable[Printed], style: Style) -> None:
     """Write output as it comes."""
-    streams: dict[tuple[int, int, str], _Plain] = {}
-    for one in printed:
-        if one.piece.missing:
-            at.out.warn(_gap(one.job_id, one.piece.missing))
-        elif style.raw:
-            at.out.raw(one.piece.data)
-        else:
-            key = (one.job_id, one.attempt, one.piece.stream)
-            plain = streams.setdefault(key, _Plain(colours=at.out.tty and at.out.coloured))
-            at.out.text(plain.feed(one.piece.data))
-    for plain in streams.values():
-        at.out.text(plain.rest())
+    streams: dict[tuple[int, int, str], Cleaner] = {}
+    try:
+        for one in printed:
+            if one.piece.missing:
+                at.out.warn(_gap(one.job_id, one.piece.missing))
+            elif style.raw:
+                at.out.raw(one.piece.data)
+            else:
+                key = (one.job_id, one.attempt, one.piece.stream)
+                cleaner = streams.setdefault(key, Cleaner(colours=at.out.tty and at.out.coloured))
+                at.out.text(cleaner.feed(one.piece.data))
+    finally:
+        # However it ends, a terminal is not left in the colours of a job.
+        for cleaner in streams.values():
+            at.out.text(cleaner.rest())
 
 
 def write_lines(at: Here, lines: Iterable[PrintedLine], style: Style) -> None:
@@ -90,27 +86,5 @@ def _gap(job_id: int, missing: int) -> str:
 
 
 def _shown(text: str, *, colours: bool) -> str:
-    text = text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
-    return colours_only(text) if colours else safe(_COLOUR.sub("", text))
-
-
-class _Plain:
-    """One stream: characters and sequences may be cut in two by the pieces."""
-
-    def __init__(self, *, colours: bool) -> None:
-        self._decoder = getincrementaldecoder("utf-8")("backslashreplace")
-        self._colours = colours
-        self._held = ""
-
-    def feed(self, data: bytes) -> str:
-        text = self._held + self._decoder.decode(data)
-        found = _UNFINISHED.search(text)
-        self._held = found[0] if found else ""
-        return self._made(text[: found.start()] if found else text)
-
-    def rest(self) -> str:
-        return self._made(self._held + self._decoder.decode(b"", final=True))
-
-    def _made(self, text: str) -> str:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return colours_only(text, reset=False) if self._colours else safe(_COLOUR.sub("", text))
+    text = line_ends(text.removesuffix("\r"))
+    return colours_only(text) if colours else plain(text)

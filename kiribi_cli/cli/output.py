@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from kiribi_cli.cli.safe import one_line, safe
+from kiribi_cli.cli.safe import colours_only, one_line, safe, with_reset
+from kiribi_cli.core.printable import in_json
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Form = Literal["table", "tsv", "json", "jsonl"]
 View = Mapping[str, Any]
 
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
 STYLES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "dim": "2", "bold": "1"}
 
 
@@ -105,8 +107,10 @@ class Out:
 
     def text(self, text: str) -> None:
         """Write text of the answer that is no whole line."""
-        if text:
-            self._write([text])
+        if text and not self.silent:
+            stream = stdout()
+            stream.write(colours_only(text, reset=False) if self.tty else text)
+            stream.flush()
 
     def row(self, view: View) -> None:
         """Write one JSON object on one line, for answers that come bit by bit."""
@@ -193,7 +197,7 @@ class Out:
                 raise KiribiError(Code.USAGE, f'there is no field "{field}"', hint=f"one of: {', '.join(names)}")
 
     def _document(self, value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=2 if self.tty else None)
+        return in_json(json.dumps(value, ensure_ascii=False, indent=2 if self.tty else None))
 
     def _json_array(self, rows: Iterable[View]) -> None:
         if self.tty:
@@ -222,8 +226,15 @@ class Out:
         if self.silent:
             return
         stream = stdout()
-        for piece in pieces:
+        # Columns of TSV and answers of one word hold raw values; programs get them so, terminals never.
+        for piece in map(_for_terminal, pieces) if self.tty else pieces:
             stream.write(piece)
+        stream.flush()
+
+    def clear(self) -> None:
+        """Empty the screen."""
+        stream = stdout()
+        stream.write(HOME_AND_CLEAR)
         stream.flush()
 
     def _paged(self, pieces: Iterable[str]) -> None:
@@ -236,7 +247,7 @@ class Out:
             return
         from kiribi_cli.cli.pager import through_pager
 
-        through_pager(pieces, self._write)
+        through_pager(map(_for_terminal, pieces), self._write)
 
 
 class _Counted:
@@ -254,12 +265,16 @@ class _Counted:
 
 def compact(value: Any) -> str:
     """Write JSON on one line, in the form that every JSON answer has."""
-    return json.dumps(value, ensure_ascii=False)
+    return in_json(json.dumps(value, ensure_ascii=False))
 
 
 def first(rows: Iterable[View], limit: int | None) -> Iterable[View]:
     """Take at most `limit` rows; None: all."""
     return rows if limit is None else islice(rows, limit)
+
+
+def _for_terminal(piece: str) -> str:
+    return with_reset(colours_only(piece, reset=False))
 
 
 def _plain(value: Any) -> str:

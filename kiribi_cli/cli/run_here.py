@@ -3,14 +3,14 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGPIPE
 from typing import TYPE_CHECKING
 
 from kiribi_cli import clock
 from kiribi_cli.actions.request import Request, usage
 from kiribi_cli.cli.enqueue_one import prepared_row
+from kiribi_cli.cli.run_output import outputs_for_hands, print_logs
 from kiribi_cli.cli.safe import safe
 from kiribi_cli.cli.wiring import Here
 from kiribi_cli.core.definition import Definition
@@ -169,7 +169,7 @@ def _in_foreground(
 ) -> Ran:
     signals = Signals()
     signals.install(hang_up_stops=True)
-    with _output_to_stderr(wanted=at.out.as_json):
+    with outputs_for_hands(at) as terminal:
         hands = Hands.start(
             logs_dir=str(logs),
             run_dir=str(run),
@@ -185,21 +185,7 @@ def _in_foreground(
         return foreground.run(claim)
     finally:
         hands.close()
-
-
-@contextmanager
-def _output_to_stderr(*, wanted: bool) -> Iterator[None]:
-    """Let what is started meanwhile have stderr for its stdout: with --json, stdout holds the answer alone."""
-    if not wanted:
-        yield
-        return
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        terminal.finish()
 
 
 def _tell(at: Here, ran: Ran, logs: Path, wishes: Wishes) -> int:
@@ -208,7 +194,9 @@ def _tell(at: Here, ran: Ran, logs: Path, wishes: Wishes) -> int:
     if isinstance(settled.decision, Complete):
         return settled.exit_code or 0
     if wishes.quiet_on_success:
-        _print_logs(logs, ran.attempt_ids)
+        print_logs(at, logs, ran.attempt_ids)
+    if ran.signal == SIGPIPE:
+        return _exit_code(ran)  # nobody listens, as with any other program in a pipe
     count = len(ran.attempt_ids)
     job = f"{settled.claim.job} (job {settled.claim.job_id})" if settled.claim.job_id else settled.claim.job
     attempts = "1 attempt" if count == 1 else f"{count} attempts"
@@ -245,19 +233,6 @@ def _exit_code(ran: Ran) -> int:
             return 127 if re.search("not found|does not exist|No such file", reason) else 126
         case _:
             return 1
-
-
-def _print_logs(logs: Path, attempt_ids: tuple[int, ...]) -> None:
-    """Print what was held back, attempt by attempt, each stream to where it belongs."""
-    from kiribi_cli.runner.output import read
-
-    for attempt_id in attempt_ids:
-        for piece in read(logs / str(attempt_id)):
-            target = sys.stdout if piece.stream == "out" else sys.stderr
-            data = piece.data or f"[kiribi: {piece.missing} bytes are missing here]\n".encode()
-            target.flush()
-            target.buffer.write(data)
-            target.flush()
 
 
 @dataclass(frozen=True, slots=True)

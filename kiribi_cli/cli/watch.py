@@ -9,7 +9,6 @@ from kiribi_cli.core.records import replace
 from kiribi_cli.errors import Code, KiribiError
 
 EVERY = 2.0
-HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
 def rows_that_fit() -> int:
@@ -25,6 +24,6 @@ def watching(at: Here, show: Callable[[], object], *, every: float = EVERY, plai
     at.out = replace(at.out, pager=False)
     while True:
         if not plain:
-            at.out.text(HOME_AND_CLEAR)
+            at.out.clear()
         show()
         clock.sleep(every)

@@ -67,6 +67,8 @@ class Hands:
         self._epoll = select.epoll()
         self._epoll.register(wire.fd, select.EPOLLIN)
         self._is_full = False
+        # With `tee`: whether a reader of our stdout or stderr had gone when the job printed something.
+        self.is_unheard = False
         self._boot = boot_id()
         self._namespace = pid_namespace()
         # A process that ended before anybody looked when it began, as in the column attempts.process.
@@ -241,6 +243,8 @@ class Hands:
                 found.append(Started(attempt_id, pid, ticks, self._boot, self._namespace, at_ms))
             case "p":
                 found.append(Progressed(message[1], message[2]))
+            case "unheard":
+                self.is_unheard = True
             case "r":
                 found.append(Returned(message[1], message[2]))
             case "lost":

@@ -161,14 +161,20 @@ class Tee:
                     del pending[: os.write(fd, pending[:_CHUNK])]
                 except BlockingIOError:
                     break
+                except BrokenPipeError:
+                    self._give_up(fd)
+                    self._hands.outbox.append(["unheard"])
                 except OSError:
-                    # Whoever read it has gone; the job goes on, and so does its log.
-                    self._gone.add(fd)
-                    pending.clear()
+                    self._give_up(fd)
         self._hold(is_full=any(len(pending) > _PENDING_MAX for pending in self._pending.values()))
         if not self.is_done() and not self._waits:
             self._waits = True
             self._hands.alarms.set(monotonic() + 0.01, self._again)
+
+    def _give_up(self, fd: int) -> None:
+        """Write there no more: the disk is full, or whoever read it has gone. The log goes on."""
+        self._gone.add(fd)
+        self._pending[fd].clear()
 
     def _again(self) -> None:
         self._waits = False

@@ -4,6 +4,7 @@ The process holds a worker's lock while it lives, so that what it held is rescue
 the job is decided in core/settle.py; between attempts it waits here.
 """
 
+import signal
 from collections.abc import Callable
 from select import select
 from typing import Literal, Protocol, assert_never
@@ -24,6 +25,8 @@ from kiribi_cli.worker.signals import Signals
 
 # Between two looks at whether somebody cancelled the job, or freed the key that we wait for.
 POLL_S = 0.5
+# Who cancelled a job whose output nobody reads any more.
+UNHEARD = "closed output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class Foreground:
         self._stdin = stdin
         self._attempts: list[int] = []
         self._total_ms = 0
+        self._is_unheard = False
 
     def run(self, claim: Claim) -> Ran:
         """Attempt after attempt until the end; waits between them. A signal goes to the job, or ends the waiting."""
@@ -198,6 +202,7 @@ class Foreground:
                     case _:
                         assert_never(report)
             seen = self._pass_on(claim, seen)
+            self._end_unheard(claim)
             if not stirred and unwritten is not None:
                 # Short commands are written once, with their end.
                 self._ledger.began(unwritten, clock.now_ms())
@@ -211,6 +216,13 @@ class Foreground:
             kill_after_ms = 0 if self._signals.stops > 2 else None
             self._hands.stop(claim.attempt_id, "cancel", "signal", self._signals.last, kill_after_ms)
         return self._signals.stops
+
+    def _end_unheard(self, claim: Claim) -> None:
+        """End a job that printed something when nobody read it any more: alone it would have got SIGPIPE."""
+        if self._hands.is_unheard and not self._is_unheard:
+            self._is_unheard = True
+            self._signals.last = signal.SIGPIPE
+            self._hands.stop(claim.attempt_id, "cancel", UNHEARD)
 
     def _wait_for(self, at: int, settled: Settlement, claim: Claim) -> Claim | None:
         """Sleep until the next attempt is due and claim it; None when a signal, or somebody else, ended the waiting."""

@@ -9,7 +9,7 @@ from kiribi_cli.core.durations import took
 from kiribi_cli.core.event import event_object
 from kiribi_cli.core.instant import clock_text
 from kiribi_cli.core.job import Event
-from kiribi_cli.core.printable import printable
+from kiribi_cli.core.printable import in_json, printable
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.store.base import Claim, Settlement
 
@@ -78,7 +78,7 @@ class Journal:
 
     def _event(self, event: Event) -> None:
         if self._stream is not None:
-            self._lines.append(json.dumps(event_object(event), ensure_ascii=False) + "\n")
+            self._lines.append(in_json(json.dumps(event_object(event), ensure_ascii=False)) + "\n")
 
     def _text(self, now: int, symbol: str, claim: Claim, rest: str) -> None:
         name = printable(claim.job)

@@ -1,11 +1,19 @@
 """Everything that a job's bytes touch: its log, its files, and the terminal on which somebody looks at them."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
+import subprocess
 from pathlib import Path
 
-from tests.conftest import eventually
+import pytest
+
+from tests.conftest import KIRIBI, eventually
+from tests.terminal import harm_in, on_a_terminal
+
+A_BUG = "did not expect"
 
 # A callable and commands that put something else in the place of their files, or something that nobody can read.
 HOSTILE_FILES = r"""
@@ -94,3 +102,190 @@ def test_a_folder_in_the_place_of_a_file_stops_no_rescue(kiribi):
 
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+# Titles, clipboards, answers, screens, cursors, unfinished commands, C1 as a character, turned writing, markup of rich.
+EVIL = (
+    "a\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x1b]8;;http://evil\x1b\\link\x1b[2J\x1b[6n\x05\x1bP+q\x1b\\\x08\x08\r\x9b2Jz"
+    "\u202eevil\u2066\x7f\x1b[31m\x1b[" + "1;" * 60 + "m\x0e\x1b(0[red][link=http://evil]x[/red]\x1b]0;no end"
+)
+EVIL_FILE = "e\x1b]0;folder\x07\u202e\x9b2J[red]"
+EVIL_JOBS = r"""
+[worker]
+concurrency = 4
+[defaults]
+max_attempts = 1
+[jobs.Fail]
+command = ["sh", "-c", "cat >&2; cat evil evil evil; exit 3"]
+description = "evil \u001b]0;described\u0007 \u202e"
+env = { EVIL = "\u001b[2J\u009b" }
+[jobs.Hand]
+command = ["sh", "-c", "cat evil > \"$KIRIBI_RESULT_FILE\"; cat evil > \"$KIRIBI_PROGRESS_FILE\""]
+[jobs.Param]
+command = ["true", "--", "{payload.a}"]
+params = { a = { type = "string", help = "\u001b]0;help\u0007" } }
+[jobs.Slow]
+command = ["sh", "-c", "printf '0.5 ' > \"$KIRIBI_PROGRESS_FILE\"; cat evil >> \"$KIRIBI_PROGRESS_FILE\"; cat evil; printf '\\033'; sleep 0.2; printf '[2J\\033[31m'; cat evil; exec sleep 60"]
+"""
+LOOKS = [
+    "ls", "ls --tsv", "ls --json", "ls --jsonl", "ls --fields job,error,result,progress,tags,queue,unique_key,payload --tsv",
+    "show 1", "show 2", "show 3", "show 1 --json", "show 3 --result", "show 3 --json --result", "show 1 --payload", "show 1 --events",
+    "logs 1", "logs 1 -t --prefix", "logs 1 --json", "logs 1 --jsonl", "logs 1 --path", "logs 1 --color never", "logs -f 1",
+    "why 1", "why 1 --json", "events", "events --json", "events --tsv", "ps --all", "ps --all --json", "ps --all --tsv",
+    "stats", "stats --by error", "stats --by tag", "stats --by queue --json", "doctor", "db verify", "db info", "config show --origin",
+    "config path", "check", "def ls", "def show Fail", "def show Param", "def schema", "wait 1", "wait 1 --json", "cancel 1",
+    "retry 1 -n", "duplicate 1 -n", "rm 1 -n", "sweep -n", "recover -n",
+]  # fmt: skip
+
+
+@pytest.fixture
+def evil(kiribi):
+    """A folder with a name, jobs with names, tags, queues, keys, output, results and errors that no terminal should see."""
+    kiribi.folder = kiribi.folder / EVIL_FILE
+    kiribi.folder.mkdir()
+    kiribi.define(EVIL_JOBS)
+    (kiribi.folder / "evil").write_bytes(EVIL.encode() + b"\xff\x9b2J" + EVIL.encode())
+    payload = json.dumps({"a": EVIL})
+    for job in ("Fail", "Hand", "Param"):
+        kiribi.ok("enqueue", job, "--tag", "plain", "-p", "-", stdin=payload)
+    kiribi.ok("enqueue", "Hand", "--unique", EVIL)
+    kiribi.ok("enqueue", "--", EVIL_FILE, EVIL)
+    kiribi.ok("worker", "--drain", "--name", "w\x1b[2J")
+    return kiribi
+
+
+# What no door lets in, but a program that writes to the database by itself can put there.
+SPOILT = """
+UPDATE jobs SET job = :evil, queue = :evil, tags = json_array(:evil), origin_by = :evil, worker = :evil, reason = :evil,
+  error_message = :evil, signal = :evil, error_kind = :evil, progress = :evil WHERE id > 3;
+UPDATE jobs SET reason = :evil, result = json_quote(:evil) WHERE id = 2;
+UPDATE attempts SET worker = :evil, host = :evil, cwd = :evil, command = :evil, error_message = :evil, signal = :evil;
+UPDATE events SET "by" = :evil, reason = :evil, job = :evil WHERE seq > 5;
+UPDATE workers SET name = :evil, host = :evil, version = :evil, queues = json_object(:evil, 1), config_error = :evil;
+"""
+WORDS = [
+    ["{}"], ["ls", "--{}"], ["show", "{}"], ["enqueue", "{}"], ["-c", "{}", "ls"], ["--db", "{}", "ls"], ["logs", "{}"],
+    ["logs", "1", "--grep", "({}"], ["enqueue", "Param", "a={}", "{}=1"], ["enqueue", "Param", "-p", "{}"], ["help", "{}"],
+    ["enqueue", "--name", "{}", "--", "true"], ["ls", "--status", "{}"], ["ls", "--fields", "{}"], ["ls", "{}"],
+    ["events", "--type", "{}"], ["wait", "{}"], ["run", "{}"], ["run", "--", "{}"], ["run", "--timeout", "{}", "--", "true"],
+    ["--json", "show", "{}"], ["--jsonl", "ls", "--{}"], ["def", "show", "{}"], ["check", "{}"], ["stop", "{}"], ["db", "backup", "{}/x"], ["worker", "--queue", "{}"], ["-vv", "show", "{}"],
+]  # fmt: skip
+
+
+@contextlib.contextmanager
+def spoilt(kiribi):
+    """Put into the database what no door lets in, and make it as it was."""
+    path = kiribi.folder / ".kiribi" / "kiribi.db"
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database,
+        contextlib.closing(sqlite3.connect(":memory:")) as before,
+    ):
+        database.backup(before)
+        for statement in SPOILT.split(";")[:-1]:
+            database.execute(statement, {"evil": EVIL})
+        yield
+        before.backup(database)
+
+
+@pytest.mark.slow
+def test_no_word_of_a_command_line_and_no_line_of_jobs_toml_reaches_a_terminal_as_it_is(evil):
+    found = {}
+    for words in WORDS:
+        shown, code = on_a_terminal(evil, *(word.replace("{}", EVIL) for word in words))
+        if harm := harm_in(shown) or (A_BUG in shown.decode(errors="replace") and "a bug"):
+            found[" ".join(words)] = harm
+        assert code != 0 or words[0] in ("enqueue", "run", "ls"), words
+    evil.define(
+        f"{json.dumps(EVIL)} = 1\n[jobs.{json.dumps(EVIL)}]\n{json.dumps(EVIL)} = 2\n[jobs.A]\ncommand = {json.dumps(EVIL)}\n"
+    )
+    for command in ("check", "check --json", "enqueue A", "def ls", "doctor", "worker --drain"):
+        shown, _ = on_a_terminal(evil, *command.split())
+        if harm := harm_in(shown) or (not shown.strip() and "nothing"):
+            found[command] = harm
+
+    assert found == {}
+
+
+@pytest.mark.slow
+def test_nothing_but_text_and_colours_reaches_a_terminal_whatever_is_looked_at(evil):
+    found = {}
+    with spoilt(evil):
+        for look in LOOKS:
+            shown, _ = on_a_terminal(evil, *look.split())
+            if A_BUG in shown.decode(errors="replace") or not shown.strip():
+                found[look] = repr(shown[-300:])
+            elif harm := harm_in(shown):
+                found[look] = harm
+
+    assert found == {}
+
+
+@pytest.mark.slow
+def test_nothing_but_text_and_colours_reaches_a_terminal_while_a_job_runs(evil):
+    worker = evil.worker("--name", "second")
+    slow = evil.ok("enqueue", "Slow", "--unique", EVIL)
+    eventually(lambda: evil.json("show", slow)["progress"])
+    looks = {
+        "logs -f 6": b"no end\\x1b[2J", "ls --watch": b"running", "ps --watch": b"second",
+        "stats --watch": b"Now", "show 6": b"", "wait 6": b"running", "ps": b"", "events -f --from-seq 1": b"started",
+    }  # fmt: skip
+    found = {look: on_a_terminal(evil, *look.split(), until=until or None) for look, until in looks.items()}
+    for look in (
+        "run Fail",
+        "run --quiet-on-success Fail",
+        "run Fail --json",
+        "enqueue Fail --follow",
+        "enqueue Hand --result",
+    ):
+        found[look] = on_a_terminal(evil, *look.split(), "--payload", json.dumps({"a": EVIL}))
+    evil.ok("cancel", slow)
+    worker.terminate()
+    worker.wait(60)
+    for form in ("text", "json"):
+        evil.ok("enqueue", "Fail")
+        found[form] = on_a_terminal(evil, "worker", "--drain", "--log-format", form, "--name", "w\x1b[2J")
+
+    assert {look: harm for look, (shown, _) in found.items() if (harm := harm_in(shown))} == {}
+    assert {look: code for look, (_, code) in found.items() if code != 130} == dict.fromkeys(("show 6", "ps", "text", "json"), 0) | {
+        "run Fail": 3, "run --quiet-on-success Fail": 3, "run Fail --json": 3, "enqueue Fail --follow": 1, "enqueue Hand --result": 0,
+    }  # fmt: skip
+    assert b"\x1b[31m" in found["logs -f 6"][0]
+    assert found["logs -f 6"][0].rstrip(b"^C\r\n").endswith(b"\x1b[0m")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("kiribi logs 1 | head -1", 0),
+        ("kiribi logs -f 1 | head -1", 0),
+        ("kiribi logs -t 1 | head -1", 0),
+        ("kiribi logs --jsonl 1 | head -1", 0),
+        ("timeout 20 kiribi run -- yes | head -1", 0),
+        ("timeout 20 kiribi run -- sh -c 'trap \"\" PIPE; while :; do echo y; sleep 0.02; done' | head -1", 0),
+        ("kiribi run --no-record -- yes 2>&1 | head -1", 0),
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_it_quietly(kiribi, line, code):
+    kiribi.define("[jobs]\nMuch = 'seq 1 200000'\n")
+    kiribi.ok("enqueue", "Much")
+    kiribi.ok("worker", "--drain")
+    done = subprocess.run(
+        ["/bin/bash", "-c", line + "; echo ${PIPESTATUS[0]}"], cwd=kiribi.folder, env=kiribi.environment,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    shown = done.stdout.splitlines()
+    assert (len(shown), shown[1], done.stderr) == (2, "141", "")
+    assert {job["status"] for job in kiribi.json("ls")} <= {"completed", "cancelled"}
+
+
+def test_a_log_that_cannot_be_written_out_is_one_sentence(kiribi):
+    kiribi.ok("run", "--", "seq", "100000")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [str(KIRIBI), "logs", "1"], cwd=kiribi.folder, env=kiribi.environment, stdout=full, stderr=subprocess.PIPE
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"Error: could not write")
