@@ -93,7 +93,7 @@ def as_json(error: KiribiError) -> str:
     """Write the error as one JSON object on one line."""
     from json import dumps
 
-    from kiribi_cli.core.printable import in_json
+    from kiribi_cli.cli.safe import in_json
 
     told = {"code": error.code.slug, "exit_code": error.code.value, "message": error.message, "hint": error.hint}
     return in_json(dumps({"error": {**told, "details": list(error.details)}}, ensure_ascii=False))

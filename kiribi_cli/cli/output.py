@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from kiribi_cli.cli.safe import colours_only, one_line, safe, with_reset
-from kiribi_cli.core.printable import in_json
+from kiribi_cli.cli.safe import colours_only, in_json, one_line, safe, with_reset
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.errors import Code, KiribiError
 

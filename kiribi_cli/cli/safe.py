@@ -72,6 +72,15 @@ def line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
+def in_json(text: str) -> str:
+    r"""Escape what JSON allows in a string and a terminal would obey; its own line ends stay.
+
+    >>> in_json('["\x9b2J"]')
+    '["\\u009b2J"]'
+    """
+    return text if text.isprintable() else _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 class Cleaner:
     """One stream of output on its way to people; characters and sequences may be cut in two by the pieces.
 

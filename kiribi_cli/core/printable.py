@@ -4,7 +4,14 @@ import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_ALLOWED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+def storable(text: str) -> str:
+    """Spell out what is no text: bytes of a path that are not UTF-8 arrive as lone surrogates, which no database holds.
+
+    >>> storable("/srv/caf\\udce9")
+    '/srv/caf\\\\udce9'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def storable(text: str) -> str:
@@ -23,12 +30,3 @@ def printable(text: str) -> str:
     'red \\\\x1b[31m alert\\\\n'
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def in_json(text: str) -> str:
-    r"""Escape in a JSON text what JSON allows in a string and a terminal would obey.
-
-    >>> in_json('["\x9b2J"]')
-    '["\\u009b2J"]'
-    """
-    return text if text.isprintable() else _ALLOWED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
-from typing import Literal, TextIO, assert_never
+from typing import Any, Literal, TextIO, assert_never
 
 from kiribi_cli.core.durations import took
 from kiribi_cli.core.event import event_object
 from kiribi_cli.core.instant import clock_text
 from kiribi_cli.core.job import Event
-from kiribi_cli.core.printable import in_json, printable
+from kiribi_cli.core.printable import printable
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.store.base import Claim, Settlement
 
@@ -78,7 +78,7 @@ class Journal:
 
     def _event(self, event: Event) -> None:
         if self._stream is not None:
-            self._lines.append(in_json(json.dumps(event_object(event), ensure_ascii=False)) + "\n")
+            self._lines.append(_json(event_object(event)) + "\n")
 
     def _text(self, now: int, symbol: str, claim: Claim, rest: str) -> None:
         name = printable(claim.job)
@@ -89,6 +89,12 @@ class Journal:
         if second != self._second[0]:
             self._second = (second, clock_text(now, utc=self._utc))
         return self._second[1]
+
+
+def _json(value: dict[str, Any]) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    # A terminal obeys characters that JSON lets pass as they are, beyond ASCII too.
+    return text if text.isprintable() else json.dumps(value)
 
 
 def _ending(settled: Settlement) -> tuple[str, Claim, str]:
