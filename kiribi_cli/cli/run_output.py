@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from select import select
-from threading import Thread
+from typing import TYPE_CHECKING
 
 from kiribi_cli.cli.safe import Cleaner
 from kiribi_cli.cli.wiring import Here
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 _BLOCK = 65_536
 # When the hands are gone, so is the other end of our pipes; only what a job left behind could still hold one.
@@ -36,6 +39,8 @@ class Terminal:
     def start(self) -> None:
         """Begin to pass on."""
         if self._cleaners:
+            from threading import Thread
+
             self._thread = Thread(target=self._pass_on, daemon=True)
             self._thread.start()
 

@@ -14,15 +14,6 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def storable(text: str) -> str:
-    """Spell out what is no text: bytes of a path that are not UTF-8 arrive as lone surrogates, which no database holds.
-
-    >>> storable("/srv/caf\\udce9")
-    '/srv/caf\\\\udce9'
-    """
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
 def printable(text: str) -> str:
     """Replace control characters, direction overrides and lone surrogates by visible escapes.
 

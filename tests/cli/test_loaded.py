@@ -47,7 +47,7 @@ LOADS = {
     "why 4 --json": (TO_LOOK - {"zoneinfo"}, 65, 170),
     "enqueue Echo --in 9d": (HEAVY, 86, 200),
     "worker --drain": (HEAVY | {"subprocess", "threading", "zoneinfo", "shutil", "tempfile"}, 110, 220),
-    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 121, 243),
+    "run -- true": (HEAVY | {"subprocess", "threading", "shutil", "tempfile"}, 122, 243),
 }
 
 
