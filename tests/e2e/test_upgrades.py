@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import random
+import shutil
 import sqlite3
 import stat
 import tempfile
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from kiribi_cli.cli.main import COMMANDS
 from kiribi_cli.store.base import Filter
 from kiribi_cli.store.connect import SCHEMA_VERSION
 from kiribi_cli.store.liveness import Liveness
 from kiribi_cli.store.sqlite import SqliteStore
+from tests.conftest import Kiribi
 from tests.data.databases import DATA, VERSIONS, put, version_of
 from tests.e2e.kills import Killed, chosen, thinned
 from tests.e2e.power import Disk, cuts, ops, traced
@@ -225,3 +228,83 @@ def test_power_cuts_during_a_migration_leave_the_old_or_the_new_and_a_backup_of_
 
     assert [faults for faults in found if faults] == []
     assert len(found) > 100
+
+
+# How each command that needs the database is called; the rest never looks at it.
+CALLS = {
+    "enqueue": "enqueue Greet name=x", "run": "run -- true", "show": "show 1", "logs": "logs 1", "wait": "wait 1", "why": "why 1",
+    "retry": "retry 4", "duplicate": "duplicate 1", "cancel": "cancel 1", "edit": "edit 16 --priority 3", "rm": "rm 1 --yes",
+    "worker": "worker --drain", "sweep": "sweep --yes", "db info": "db info", "db migrate": "db migrate",
+    "db backup": "db backup copy", "db verify": "db verify", "db vacuum": "db vacuum", "db export": "db export",
+    "db import": "db import -", "def publish": "def publish", "recover": "recover", "stop": "stop",
+}  # fmt: skip
+WITHOUT = {
+    "init",
+    "check",
+    "help",
+    "completion",
+    "def ls",
+    "def show",
+    "def add",
+    "def schema",
+    "config path",
+    "config show",
+}
+
+
+def _leaves(commands: dict, before: str = "") -> list[str]:
+    found = []
+    for name, entry in commands.items():
+        inner = entry.get("commands") if isinstance(entry, dict) else None
+        found += _leaves(inner, f"{before}{name} ") if inner else [before + name]
+    return found
+
+
+@pytest.fixture
+def newer(kiribi: Kiribi) -> Path:
+    """A database that a newer kiribi was killed over: what it committed last is in the WAL only."""
+    path = put(SCHEMA_VERSION, kiribi.folder)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+        for file in path.parent.glob("kiribi.db*"):
+            shutil.copy(file, kiribi.home)
+    for file in kiribi.home.glob("kiribi.db*"):
+        shutil.copy(file, path.parent)
+    assert Path(f"{path}-wal").stat().st_size > 0
+    return path
+
+
+def test_a_newer_database_is_refused_by_every_command_and_no_byte_of_it_is_changed(kiribi, newer):
+    def content() -> dict[str, bytes]:
+        # But shared memory, and what is kept of jobs.toml.
+        files = [
+            file for file in newer.parent.rglob("*") if file.is_file() and file.suffix not in (".db-shm", ".cache")
+        ]
+        return {str(file.relative_to(newer.parent)): file.read_bytes() for file in files}
+
+    before, wrong = content(), {}
+    for command in sorted(set(_leaves(COMMANDS)) - WITHOUT - {"doctor"}):
+        done = kiribi(*CALLS.get(command, command).split())
+        sentence = f"Error: the database {newer} is of a newer kiribi (schema {SCHEMA_VERSION + 1}, this one knows"
+        if (done.returncode, content()) != (125 if command == "run" else 7, before) or sentence not in done.stderr:
+            wrong[command] = (
+                done.returncode,
+                done.stderr,
+                sorted({name for name, _ in content().items() ^ before.items()}),
+            )
+    doctor = kiribi("doctor")
+
+    assert wrong == {}
+    assert (doctor.returncode, content()) == (1, before)
+    assert "is of a newer kiribi" in doctor.stdout + doctor.stderr
+
+
+def test_who_went_back_to_an_older_kiribi_is_told_of_the_backup(kiribi, newer):
+    kept = Path(f"{newer}.v{SCHEMA_VERSION}-backup")
+    kept.touch()
+    hint = kiribi("ls").stderr.splitlines()[-1]
+
+    assert hint == (
+        f"Hint: nothing was changed; install the newer kiribi, or put {kept} in its place, "
+        "which was made before it was migrated"
+    )
