@@ -156,7 +156,9 @@ def _published(store: Store) -> Iterator[Finding]:
 def _logs(store: Store, database: Database) -> Iterator[Finding]:
     lost = strays(database.logs, store.unknown_attempts)
     if lost.attempt_ids:
-        message = f"{len(lost.attempt_ids)} logs belong to no job any more ({spell_size(lost.freed)})"
+        count = len(lost.attempt_ids)
+        words = "log belongs" if count == 1 else "logs belong"
+        message = f"{count} {words} to no job any more ({spell_size(lost.freed)})"
         yield Finding("logs", "warning", message, "kiribi sweep --logs-only")
     else:
         yield Finding("logs", "ok", "every log belongs to a job")

@@ -100,7 +100,7 @@ def _half_copies(path: Path) -> Iterator[Finding]:
     left += [half for kept in path.parent.glob(f"{path.name}.v*-backup") for half in left_behind(kept)]
     if left:
         size = sum(half.stat().st_size for half in left)
-        message = f"{len(left)} half copies of the database are left of processes that were killed ({spell_size(size)})"
+        message = f"half copies of the database, left by processes that were killed: {len(left)} ({spell_size(size)})"
         yield Finding("disk", "warning", message, "rm " + " ".join(quote(str(half)) for half in left))
 
 
@@ -111,13 +111,13 @@ def traffic(path: Path) -> Iterator[Finding]:
         state = ", which is stopped," if holder.is_stopped else ""
         message = f"process {holder.pid} ({holder.command}){state} keeps everybody else from writing to the database"
         mend = f"kill -CONT {holder.pid}" if holder.is_stopped else f"kill {holder.pid}"
-        yield Finding("traffic", "problem", message, mend)
+        yield Finding("locks", "problem", message, mend)
     wal = path.with_name(path.name + "-wal")
     size = wal.stat().st_size if wal.exists() else 0
     if size > WAL_MAX:
         yield _long_wal(path, size)
     if holder is None and size <= WAL_MAX:
-        yield Finding("traffic", "ok", f"nobody holds the database up; its WAL has {spell_size(size)}")
+        yield Finding("locks", "ok", f"nobody holds the database up; its WAL has {spell_size(size)}")
 
 
 def _held_by(path: str) -> Writer | None:
@@ -136,8 +136,8 @@ def _long_wal(path: Path, size: int) -> Finding:
     told = f"the WAL of the database has grown to {spell_size(size)}"
     reading = readers(str(path))
     if not reading:
-        return Finding("traffic", "warning", told, "kiribi db vacuum")
+        return Finding("locks", "warning", told, "kiribi db vacuum")
     names = ", ".join(f"process {one.pid} ({one.command})" for one in reading)
     pids = " ".join(str(one.pid) for one in reading)
     message = f"{told}: {names} reads an old state of the database, so it cannot begin anew"
-    return Finding("traffic", "warning", message, f"kill {pids}")
+    return Finding("locks", "warning", message, f"kill {pids}")

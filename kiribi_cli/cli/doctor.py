@@ -35,9 +35,16 @@ def doctor(
     if at.out.form == "table" and not at.out.fields:
         for finding in findings:
             _tell(at, finding)
+        at.out.note(_summary(findings))
     else:
         at.out.list([finding.as_object() for finding in findings], COLUMNS, name="check")
     return 1 if worst(findings) == "problem" else 0
+
+
+def _summary(findings: "list[Finding]") -> str:
+    counts = {status: sum(finding.status == status for finding in findings) for status in ("problem", "warning")}
+    told = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
+    return ", ".join(told) or "✓ nothing is wrong"
 
 
 def _tell(at: "Here", finding: "Finding") -> None:

@@ -158,7 +158,8 @@ def _tell(
     decisions = {one.claim.job_id: type(one.decision).__name__.lower() for one in settled}
     for worker in dead:
         what = "is silent" if worker.alive else "is dead"
-        at.out.line(at.out.shown(f"{worker.name} {what} and held {len(held[worker.id])} jobs"))
+        count = len(held[worker.id])
+        at.out.line(at.out.shown(f"{worker.name} {what} and held {count} job{'' if count == 1 else 's'}"))
         for one in held[worker.id]:
             becomes = decisions.get(one.claim.job_id, "would be settled" if dry_run else "settled by somebody else")
             at.out.line(f"  {one.claim.job_id}  {at.out.shown(one.claim.job)}  attempt {one.claim.attempt}  {becomes}")

@@ -4,6 +4,7 @@ Everything is read in one transaction, so a database in use is looked at as of o
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def _schema(db: Database) -> Iterator[str]:
             yield f"the trigger {key[1]} on {table} is not of kiribi: what it does, nobody knows"
 
 
+@cache
 def _made() -> dict[tuple[str, str], tuple[str, str]]:
     connection = driver.connect(":memory:", isolation_level=None)
     try:
