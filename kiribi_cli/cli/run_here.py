@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGPIPE
 from typing import TYPE_CHECKING
@@ -94,8 +95,10 @@ def _run_recorded(
         try:
             return _run_as(at, store, worker_id, row, definition, wishes, busy)
         finally:
-            if not store.held_by(worker_id):
-                store.deregister(worker_id, now=at.now())
+            # What cannot be written now is known by the lock that we let go; the exit code is that of the job.
+            with suppress(KiribiError):
+                if not store.held_by(worker_id):
+                    store.deregister(worker_id, now=at.now())
     finally:
         alive.close()
 
@@ -103,7 +106,7 @@ def _run_recorded(
 def _run_as(
     at: Here, store: "SqliteStore", worker_id: int, row: NewJob, definition: Definition, wishes: Wishes, busy: "IfBusy"
 ) -> int:
-    ledger = Recorded(store, worker_id, at.by)
+    ledger = Recorded(store, worker_id, at.by, at.out.warn)
     claim = _begin(ledger, row, busy)
     if isinstance(claim, int):
         return claim

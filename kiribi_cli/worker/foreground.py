@@ -6,6 +6,7 @@ the job is decided in core/settle.py; between attempts it waits here.
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from select import select
 from typing import Literal, Protocol, assert_never
 
@@ -16,17 +17,23 @@ from kiribi_cli.core.options import options_from
 from kiribi_cli.core.outcome import Ended, NeverStarted
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
+from kiribi_cli.errors import KiribiError
 from kiribi_cli.runner.hands import Hands
 from kiribi_cli.runner.launch import Lost, Place, Progressed, Returned, Started
 from kiribi_cli.runner.prepare import prepare
 from kiribi_cli.store.base import Claim, Running, Settlement, Store
+from kiribi_cli.store.connect import BUSY_S
 from kiribi_cli.worker.attempts import began_and_ended, rules_of, running, settlement, work_of
+from kiribi_cli.worker.outage import WRITER_PATIENCE
 from kiribi_cli.worker.signals import Signals
 
 # Between two looks at whether somebody cancelled the job, or freed the key that we wait for.
 POLL_S = 0.5
 # Who cancelled a job whose output nobody reads any more.
 UNHEARD = "closed output"
+# How long the end of a job is tried to be stored, and between two tries (seconds): somebody waits for its exit code.
+RECORD_S = 60.0
+PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +62,74 @@ class Ledger(Protocol):
 
     def begin(self, job: NewJob, now: int) -> Claim | Busy: ...
     def again(self, claim: Claim, now: int) -> Claim | None: ...
-    def began(self, began: Running, now: int) -> None: ...
-    def settle(self, settled: Settlement, now: int) -> None: ...
+    def began(self, began: Running, now: int) -> bool: ...
+    def settle(self, settled: Settlement, now: int, enough: Callable[[], bool]) -> bool: ...
     def cancelled_by(self, claim: Claim) -> str | None: ...
     def give_up(self, claim: Claim, now: int) -> None: ...
 
 
 class Recorded:
-    """The history: claims and settlements of a store."""
+    """The history: claims and settlements of a store.
 
-    def __init__(self, store: Store, worker_id: int, by: str) -> None:
+    A store that cannot be written for a while (full disk, held lock) does not end a job that runs; its end is tried
+    to be stored for RECORD_S. `warn` gets a sentence about what could not be stored.
+    """
+
+    def __init__(self, store: Store, worker_id: int, by: str, warn: Callable[[str], None]) -> None:
         self._store = store
         self._worker_id = worker_id
         self._by = by
+        self._warn = warn
 
     def begin(self, job: NewJob, now: int) -> Claim | Busy:
         """Insert the job as running, in one transaction: no worker can take it from us."""
         found = self._store.start_here(self._worker_id, job, now=now)
+        # From now on there is more to do than to wait for other writers.
+        self._store.hurry(WRITER_PATIENCE)
         return found if isinstance(found, Claim) else Busy(found.id)
 
     def again(self, claim: Claim, now: int) -> Claim | None:
-        return self._store.claim_job(self._worker_id, claim.job_id, now=now)
+        self._store.hurry(BUSY_S)
+        try:
+            return self._store.claim_job(self._worker_id, claim.job_id, now=now)
+        finally:
+            self._store.hurry(WRITER_PATIENCE)
 
-    def began(self, began: Running, now: int) -> None:
-        self._store.turn(self._worker_id, now=now, began=[began])
+    def began(self, began: Running, now: int) -> bool:
+        """Whether it is stored; if not, it goes with the end."""
+        try:
+            self._store.turn(self._worker_id, now=now, began=[began])
+        except KiribiError:
+            return False
+        return True
 
-    def settle(self, settled: Settlement, now: int) -> None:
-        self._store.turn(self._worker_id, now=now, settlements=[settled])
+    def settle(self, settled: Settlement, now: int, enough: Callable[[], bool]) -> bool:
+        """Whether the end is stored; tried again and again, until somebody has waited `enough`."""
+        what = f"how job {settled.claim.job_id} ended ({settled.outcome}) is not recorded"
+        begun = clock.monotonic()
+        said = False
+        while True:
+            try:
+                lost = self._store.turn(self._worker_id, now=now, settlements=[settled]).lost
+            except KiribiError as error:
+                if error.final or enough() or clock.monotonic() - begun > RECORD_S:
+                    self._warn(f"{what}: {error.message}; it will be taken for lost")
+                    return False
+                if not said:
+                    self._warn(f"{what} yet: {error.message}; trying for {RECORD_S:g} s")
+                    said = True
+                clock.sleep(PAUSE_S)
+            else:
+                if lost:
+                    self._warn(f"{what}: it was taken over meanwhile")
+                return not lost
 
     def cancelled_by(self, claim: Claim) -> str | None:
-        asked = self._store.cancel_requests(self._worker_id)
+        try:
+            asked = self._store.cancel_requests(self._worker_id)
+        except KiribiError:
+            # Asked again in a moment.
+            return None
         return next((request.by for request in asked if request.attempt_id == claim.attempt_id), None)
 
     def give_up(self, claim: Claim, now: int) -> None:
@@ -117,11 +162,12 @@ class Unrecorded:
 
     _refunded = False
 
-    def settle(self, settled: Settlement, now: int) -> None:  # noqa: ARG002  (there is nowhere to write it)
+    def settle(self, settled: Settlement, now: int, enough: Callable[[], bool]) -> bool:  # noqa: ARG002  (nowhere)
         self._refunded = isinstance(settled.decision, Snooze)
+        return True
 
-    def began(self, began: Running, now: int) -> None:
-        """Nobody will ask."""
+    def began(self, began: Running, now: int) -> bool:  # noqa: ARG002  (nobody will ask)
+        return True
 
     def cancelled_by(self, claim: Claim) -> str | None:  # noqa: ARG002  (nobody can)
         return None
@@ -163,18 +209,26 @@ class Foreground:
         rules = rules_of(self._definition, options)
         while True:
             ended, began = self._attempt(claim, rules, options)
+            # A signal that comes later is about our waiting, not about the job.
+            heard = self._signals.last
             now = clock.now_ms()
             settled = settlement(claim, ended, rules, options, now=now, dice=clock.dice(), began=began)
-            self._ledger.settle(settled, now)
+            stored = self._ledger.settle(settled, now, partial(self._is_asked_again, self._signals.stops))
             # Hands keep the end of an adoptable attempt, and live on with it, until somebody says that it is stored.
             self._hands.settled([claim.attempt_id])
             self._attempts.append(claim.attempt_id)
             self._total_ms += ended.duration_ms
-            again_at = _again_at(settled, now)
-            following = None if again_at is None else self._wait_for(again_at, settled, claim)
+            # What could not be stored can be claimed by nobody.
+            again_at = _again_at(settled, now) if stored else None
+            if again_at is None:
+                return Ran(settled, ended, tuple(self._attempts), self._total_ms, heard)
+            following = self._wait_for(again_at, settled, claim)
             if following is None:
                 return Ran(settled, ended, tuple(self._attempts), self._total_ms, self._signals.last)
             claim = following
+
+    def _is_asked_again(self, stops: int) -> bool:
+        return self._signals.stops > stops
 
     def _attempt(self, claim: Claim, rules: Definition, options: Options) -> tuple[Ended, Running | None]:
         work = work_of(claim, options, self._timezone)._replace(stdin=self._stdin)
@@ -205,8 +259,7 @@ class Foreground:
             self._end_unheard(claim)
             if not stirred and unwritten is not None:
                 # Short commands are written once, with their end.
-                self._ledger.began(unwritten, clock.now_ms())
-                unwritten = None
+                unwritten = None if self._ledger.began(unwritten, clock.now_ms()) else unwritten
             if not stirred and began is not None and (by := self._ledger.cancelled_by(claim)):
                 self._hands.stop(claim.attempt_id, "cancel", by)
 

@@ -95,6 +95,41 @@ def test_what_ended_while_the_disk_was_full_is_stored_when_there_is_room(one_job
     one_job.ok("db", "verify")
 
 
+def _run_on(small_disk, kiribi, eventually, **options):
+    """A `kiribi run` whose job ends with 7, once there is a file called go."""
+    shell = "touch up; while [ ! -e go ]; do sleep 0.05; done; exit 7"
+    database = small_disk.path / "kiribi.db"
+    run = kiribi.start("--db", database, "run", "--", "sh", "-c", shell, stderr=subprocess.PIPE, text=True, **options)
+    eventually((kiribi.folder / "up").exists)
+    small_disk.fill()
+    (kiribi.folder / "go").touch()
+    assert "trying for 60 s" in run.stderr.readline()
+    return run
+
+
+@pytest.mark.needs("root")
+def test_a_run_that_ends_while_the_disk_is_full_is_recorded_when_there_is_room(kiribi, small_disk, eventually):
+    run = _run_on(small_disk, kiribi, eventually)
+    small_disk.empty()
+
+    assert run.wait() == 7
+    job = kiribi.json("--db", small_disk.path / "kiribi.db", "show", "@last")
+    assert (job["status"], job["exit_code"]) == ("failed", 7)
+
+
+@pytest.mark.needs("root")
+def test_a_run_that_cannot_be_recorded_has_the_exit_code_of_its_job_all_the_same(kiribi, small_disk, eventually):
+    run = _run_on(small_disk, kiribi, eventually)
+    run.send_signal(signal.SIGTERM)
+    _, told = run.communicate()
+    small_disk.empty()
+
+    assert "it will be taken for lost" in told
+    assert A_BUG not in told
+    assert run.returncode == 7
+    assert "recover" in kiribi("--db", small_disk.path / "kiribi.db", "doctor").stdout
+
+
 def test_a_newer_database_is_refused_and_not_touched(one_job):
     path = one_job.folder / ".kiribi" / "kiribi.db"
     _sql(path, "PRAGMA journal_mode = DELETE", "PRAGMA user_version = 999")
