@@ -13,8 +13,10 @@ from kiribi_cli.core.job import Status
 from kiribi_cli.runner.process import look
 from kiribi_cli.store.base import DeclaredLost, Worker
 from kiribi_cli.store.connect import driver
+from kiribi_cli.store.liveness import Liveness
 from kiribi_cli.store.sqlite import SqliteStore
 from kiribi_cli.worker.recover import recover, watched
+from kiribi_cli.worker.setup import identify
 from kiribi_cli.worker.silence import Silence, is_judged
 
 DEFINITIONS = """
@@ -284,15 +286,22 @@ def test_recover_watches_a_silent_worker_for_its_lease_and_one_that_shows_life_i
     assert time.ahead - begun < 13
 
 
-def test_recover_by_hand_settles_what_a_silent_worker_held(yard, pair):
-    zombie, looker, job = pair
-    silent = next(worker for worker in yard.store.workers() if worker.name == "zombie")
-    looker.stop_claiming()
+def test_recover_by_hand_settles_what_a_silent_worker_held(yard):
+    yard.define(DEFINITIONS)
+    job = yard.enqueue("Once")
+    zombie = yard.worker("zombie")
+    yard.until(zombie, lambda: (yard.folder / "seen").exists() and yard.store.attempts(job))
+    (silent,) = yard.store.workers()
+    who = identify("by hand", "run", slots=0, queues={}, config=yard.config)
+    lock = Liveness(yard.store.run_dir, who.name, who.pid, who.process)
+    by_hand = yard.store.register(who, now=1)
     settled = recover(
-        yard.store, looker.worker_id, zombie.definitions,
+        yard.store, by_hand, zombie.definitions,
         run_dir=zombie.setup.run_dir, db_path=zombie.place.db_path, silent=[(silent, 10.0)],
     )  # fmt: skip
     wake(zombie)
+    yard.store.deregister(by_hand, now=1)
+    lock.close()
 
     assert [(one.claim.job_id, one.outcome) for one in settled] == [(job, "worker_lost")]
     assert [one.outcome for one in yard.store.attempts(job)] == ["worker_lost"]
