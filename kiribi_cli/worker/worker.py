@@ -260,7 +260,7 @@ class Worker:
         self.rescue.lose(held, hands)
         self.rescue.forget(hands)
         hands.close()
-        self.journal.say(clock.now_ms(), f"the launcher died; {len(held)} attempts are lost with it")
+        self.journal.say(clock.now_ms(), f"the launcher died; lost with it: {_jobs(len(held))}")
         for line in hands.last_words.splitlines():
             self.journal.say(clock.now_ms(), f"  {line}")
         if hands is self.hands:
