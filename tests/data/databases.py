@@ -17,6 +17,9 @@ def put(version: int, folder: Path) -> Path:
     data, state = DATA / f"v{version}", folder / ".kiribi"
     state.mkdir(mode=0o700)
     shutil.copytree(data / "logs", state / "logs")
+    for log in (state / "logs").iterdir():
+        log.chmod(0o600)
+    (state / "logs").chmod(0o700)
     shutil.copy(data / "jobs.toml", folder / "jobs.toml")
     path = state / "kiribi.db"
     path.touch(mode=0o600)
