@@ -121,7 +121,7 @@ def test_a_person_may_declare_a_stopped_worker_lost_once_its_lease_is_over(kirib
     assert "worker zombie is stopped (Ctrl-Z, or kill -STOP)" in seen[1]
     assert (why["code"], "runs on zombie since" in why["message"]) == ("running", True)
     assert ", which has not been heard for 1m" in why["message"]
-    assert "zombie is silent and held 1 jobs" in told
+    assert "zombie is silent and held 1 job" in told
     assert [row for row in history(kiribi) if row in before] != []
     assert not (kiribi.folder / "overlaps").exists()
     assert zombie.poll() is None
