@@ -313,8 +313,9 @@ def forks(how):
     if os.fork() == 0:
         if how == "raise": raise ValueError("in the copy")
         if how == "exit": sys.exit(9)
-        time.sleep(0.2)
+        if how == "return": time.sleep(0.2)
         return "the copy's"
+    if how == "wait": os.wait()
     return "the first's"
 def fork_and_die():
     if os.fork() != 0: os._exit(4)
@@ -351,9 +352,9 @@ def patches():
     os.getpid = lambda: 1
     raise ValueError("patched")
 def closes(first, last): os.closerange(first, last)
-def writes():
+def writes(what):
     for fd in [*range(3, 70), *range(900, 1000)]:
-        try: os.write(fd, b"garbage\\n[1,2]\\n5\\n")
+        try: os.write(fd, what.encode() + b"\\n")
         except OSError: pass
 def unblocks():
     for fd in range(3): os.set_blocking(fd, False)
@@ -404,6 +405,7 @@ CALLS = [
     ("leaves_threads", None, 0, None, None),
     ("leaves_child", None, 0, None, None),
     ("forks", "return", 0, None, None),
+    ("forks", "wait", 0, None, None),
     ("forks", "raise", 0, None, None),
     ("forks", "exit", 0, None, None),
     ("fork_and_die", None, 4, None, "exit 4"),
@@ -420,7 +422,21 @@ CALLS = [
     ("closes", [0, 3], 0, None, None),
     ("closes", [0, 256], 0, None, None),
     ("closes", [0, 70000], 71, None, "exit 71"),
-    ("writes", None, 1, None, "OSError: it wrote to descriptors that are not its own, and its interpreter was ended"),
+    (
+        "writes",
+        "garbage",
+        1,
+        None,
+        "OSError: it wrote to descriptors that are not its own, and its interpreter was ended",
+    ),
+    (
+        "writes",
+        "[1,2]",
+        1,
+        None,
+        "OSError: it wrote to descriptors that are not its own, and its interpreter was ended",
+    ),
+    ("writes", "5", 1, None, "OSError: it wrote to descriptors that are not its own, and its interpreter was ended"),
     ("unblocks", None, 0, None, None),
     ("streams", "bad", 0, None, None),
     ("streams", "none", 0, None, None),
@@ -461,7 +477,7 @@ def test_a_callable_hurts_only_itself_whatever_it_does(kiribi):
     assert {probe: sorted(lines) for probe, lines in said.items()} == {
         job["id"]: ["err", "out", "raw"] for job in jobs[::2]
     }
-    assert [job["result"] for job in jobs if job["job"] == "forks"] == ["the first's"] * 3
+    assert [job["result"] for job in jobs if job["job"] == "forks"] == ["the first's"] * 4
 
 
 def enqueued(name: str, given: Any) -> dict[str, Any]:
