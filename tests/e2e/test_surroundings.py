@@ -102,6 +102,9 @@ def test_jobs_find_the_same_clean_place_however_carelessly_their_worker_was_star
 
     command, (mine, child), *others = results(here, *range(1, 2 * len(CARELESS) + 3))
     assert (command["files"], command["leads"]) == ({"0": "/dev/null", "1": "pipe", "2": "pipe"}, True)
+    # A Python ignores two by itself; two more are not to be had by anybody.
+    blocked, ignored = (int(word, 16) for word in command["signals"])
+    assert (blocked, {bit + 1 for bit in range(64) if ignored >> bit & 1} - {13, 25, 32, 33}) == (0, set())
     assert mine["files"] == {"0": "/dev/null", "1": "pipe", "2": "pipe"}
     assert child["files"] == {"0": "/dev/null"}
     for how, one, (two, three) in zip(CARELESS, others[::2], others[1::2], strict=True):
@@ -133,6 +136,7 @@ def test_too_few_descriptors_are_told_and_few_make_a_worker_slower(here):
             f"Error: a worker needs 32 open files at least, and this one may have {number}",
         )
     assert "20 slots, not 100: more would need more open files (ulimit -n)" in slow.stdout
+    assert [worker["slots"] for worker in here.json("ps", "--all")][-1:] == [20]
     assert here.ok("ls", "--status", "completed", "--count") == "41"
     assert {job["attempts"] for job in here.json("ls")} == {1}
 
