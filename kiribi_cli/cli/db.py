@@ -64,11 +64,12 @@ def migrate(ctx: Context, *, dry_run: DryRun = False) -> int:
         kiribi db migrate -n
         kiribi db migrate
     """
-    from kiribi_cli.store import connect
+    from kiribi_cli.store import connect, trouble
     from kiribi_cli.store.migrate import plan, steps
 
     at = here(ctx)
-    before = _schema_version(at)
+    if not (before := _schema_version(at)):
+        raise trouble.missing(str(at.database.path))
     todo = plan(before, steps()) if before < connect.SCHEMA_VERSION else ()
     if not dry_run:
         # Opening it is what migrates it; a newer one is refused here.
@@ -105,7 +106,7 @@ def _schema_version(at: "Here") -> int:
         if refusal:
             raise refusal
         return version_of(connection)
-    except connect.driver.Error as error:
+    except trouble.ERRORS as error:
         raise trouble.raised(error, str(path)) from error
     finally:
         if connection is not None:
@@ -242,6 +243,10 @@ def import_(ctx: Context, file: Source) -> int:
 
 
 def _may_replace(at: "Here", to: Path) -> None:
+    # So that there is one.
+    _ = at.store
+    if to.is_dir():
+        raise KiribiError(Code.USAGE, f"{to} is a folder", hint="name a file")
     if to.exists() and to.samefile(at.database.path):
         raise KiribiError(Code.USAGE, f"{to} is the database itself", hint="name another file")
     if to.exists():

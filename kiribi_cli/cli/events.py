@@ -19,7 +19,9 @@ def events(
         bool, Option("-f", "--follow", help="Go on with what happens next; from now if no --since.")
     ] = False,
     since: Annotated[str | None, Option("--since", metavar="T", help="Not before this time, or this long ago.")] = None,
-    from_seq: Annotated[int | None, Option("--from-seq", metavar="N", min=0, help="From this number on.")] = None,
+    from_seq: Annotated[
+        int | None, Option("--from-seq", metavar="N", min=0, max=2**63 - 1, help="From this number on.")
+    ] = None,
     types: Annotated[
         list[str] | None,
         Option("--type", metavar="T", help="Only of this type, such as job.failed; comma or repetition = or."),

@@ -27,7 +27,7 @@ def ls(
         Option("-n", "--limit", min=0, metavar="N", help="How many; 0 = all. Default 50 for a table, else all."),
     ] = None,
     before: Annotated[
-        int | None, Option("--before", metavar="ID", min=1, help="Only older than this id, for paging.")
+        int | None, Option("--before", metavar="ID", min=1, max=2**63 - 1, help="Only older than this id, for paging.")
     ] = None,
     count: Annotated[bool, Option("--count", help="Print only how many match.")] = False,
     watch: Annotated[bool, Option("-w", "--watch", help="Show again every 2 seconds (terminal only).")] = False,

@@ -122,7 +122,9 @@ def _ended(
     try:
         code = command()
     except Exception as error:  # noqa: BLE001  (what is not a refusal of `run` is raised again)
-        code = _refused_run(error, name(), args)
+        from kiribi_cli.cli.wiring import explained
+
+        code = _refused_run(explained(error, meta), name(), args)
     finally:
         from kiribi_cli.cli.wiring import at_the_end
 

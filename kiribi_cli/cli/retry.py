@@ -13,7 +13,7 @@ def retry(
     *,
     force: Annotated[bool, Option("--force", help="Also jobs that are completed.")] = False,
     more: Annotated[
-        int | None, Option("--more", metavar="N", min=1, help="Attempts granted (the original max_attempts).")
+        int | None, Option("--more", metavar="N", min=1, max=1000, help="Attempts granted (the original max_attempts).")
     ] = None,
     delay: Annotated[str | None, Option("--in", metavar="T", help="Not before so long from now.")] = None,
     spread: Annotated[str | None, Option("--spread", metavar="T", help="Spread the starts over T.")] = None,

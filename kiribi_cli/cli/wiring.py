@@ -97,6 +97,17 @@ def at_the_end(meta: Mapping[str, Any]) -> None:
         found.close()
 
 
+def explained(error: Exception, meta: Mapping[str, Any]) -> Exception:
+    """What stands behind an error that nobody expected: a damaged database, if that is what was open."""
+    found = meta.get("kiribi.here")
+    if not isinstance(found, Here) or isinstance(error, KiribiError | OSError):
+        return error
+    damage = found.damage()
+    if damage is not None:
+        damage.__cause__ = error
+    return damage or error
+
+
 class Here:
     """Where a command stands: its global options, its files, its output. Everything is opened when first asked for."""
 
@@ -224,6 +235,10 @@ class Here:
         if named and "config" not in self.__dict__:
             return find_database(self.globals.db, os.environ, Config(), Path.cwd()).path, "full"
         return self.database.path, self.outline.durability if self.outline else "full"
+
+    def damage(self) -> KiribiError | None:
+        """Say so if the database that is open is damaged."""
+        return self._store.damage() if self._store is not None else None
 
     def close(self) -> None:
         """Close what was opened, and with -v say what it was."""

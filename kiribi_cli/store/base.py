@@ -527,6 +527,10 @@ class Store(Protocol):
 
     # -- keeping house
     def info(self) -> dict[str, Any]: ...
+    def damage(self) -> "KiribiError | None":
+        """What to raise instead of an error that nobody expected, if the database is damaged: it explains anything."""
+        ...
+
     def verify(self) -> Iterable[str]:
         """Sentences about what is broken; nothing when all is well."""
         ...

@@ -37,7 +37,7 @@ class Database:
         except UnicodeEncodeError:
             # Bytes from a command line that are no text: nothing of that name can be in here.
             return []
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             raise self._raised(error) from error
 
     def row(self, name: str, /, **values: Any) -> Row | None:
@@ -51,7 +51,7 @@ class Database:
     def pragma(self, name: str) -> Any:
         try:
             return self._patiently(f"PRAGMA {name}").fetchone()[0]
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             raise self._raised(error) from error
 
     def run(self, name: str, /, **values: Any) -> int:
@@ -87,7 +87,7 @@ class Database:
                 # Still open: something was raised. SQLite itself rolls back when the disk is full.
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             raise self._raised(error) from error
         if not connect.SAFE:
             connect.checkpoint_defensively(self.path, self.connection, durability=self.durability)
@@ -102,13 +102,13 @@ class Database:
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("COMMIT")
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             raise self._raised(error) from error
 
     def _patiently(self, sql: str, values: Any = ()) -> driver.Cursor:
         return connect.patiently(self.connection, sql, values, patience_s=self.patience_s)
 
-    def _raised(self, error: driver.Error) -> KiribiError:
+    def _raised(self, error: Exception) -> KiribiError:
         return trouble.raised(error, self.path, patience_s=self.patience_s)
 
     def check_identity(self) -> None:

@@ -66,7 +66,7 @@ def backup(db: Database, to: Path) -> None:
         with partial(to) as part:
             migrate.copy(db.connection, str(part))
             keep(part, to)
-    except driver.Error as error:
+    except trouble.ERRORS as error:
         raise trouble.raised(error, str(to)) from error
     except OSError as error:
         raise KiribiError(Code.STORE, f"{to} cannot be written: {error.strerror}", hint="another FILE") from None

@@ -60,7 +60,7 @@ def create(path: str) -> None:
         if not connect.is_current(connection):
             _write_schema(connection, path)
         connection.execute("COMMIT")
-    except driver.Error as error:
+    except trouble.ERRORS as error:
         raise trouble.raised(error, path) from error
     finally:
         connection.close()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kiribi_cli import clock
 from kiribi_cli.core.job import Attempt, Event, Job, NewJob, Status
+from kiribi_cli.errors import KiribiError
 from kiribi_cli.store import (
     bell,
     change,
@@ -74,12 +75,12 @@ class SqliteStore:
             migrate.create(place)
         try:
             connection = connect.connect(place, durability=durability, read_only=read_only)
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             raise trouble.raised(error, place) from error
         try:
             _make_current(connection, place, create=create, read_only=read_only)
             return cls(Database(connection, place, durability=durability))
-        except driver.Error as error:
+        except trouble.ERRORS as error:
             connect.let_go(place, connection)
             raise trouble.raised(error, place) from error
         except BaseException:
@@ -306,6 +307,13 @@ class SqliteStore:
 
     def info(self) -> dict[str, Any]:
         return house.info(self._db)
+
+    def damage(self) -> KiribiError | None:
+        try:
+            whole = next(iter(self.verify()), None) is None
+        except (ValueError, TypeError, LookupError):
+            whole = False  # what it reads is nothing that was ever written
+        return None if whole else trouble.damaged(self.path)
 
     def verify(self) -> Iterable[str]:
         from kiribi_cli.store.verify import verify

@@ -27,7 +27,7 @@ def export(db: Database) -> Iterator[dict[str, Any]]:
                 yield {"kiribi": FORMAT, "schema": SCHEMA_VERSION, "counters": _counters(source)}
                 for table in TABLES:
                     yield from _records(source, table)
-    except driver.Error as error:
+    except trouble.ERRORS as error:
         raise trouble.raised(error, db.path) from error
 
 

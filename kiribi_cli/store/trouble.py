@@ -12,8 +12,14 @@ _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL,
 )  # fmt: skip
 
 
-def explain(error: driver.Error, path: str, patience_s: float = BUSY_S) -> KiribiError | None:
+# What a driver raises: its own errors, and in place of them this one where the text that they quote is damaged.
+ERRORS = (driver.Error, UnicodeDecodeError)
+
+
+def explain(error: Exception, path: str, patience_s: float = BUSY_S) -> KiribiError | None:
     """Say what a person can do about it; None for a mistake of ours, which must crash."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to UTF-8"):
+        return damaged(path)
     code = getattr(error, "sqlite_errorcode", None)
     match None if code is None else code & 0xFF:
         case 5 | 15:
@@ -24,11 +30,7 @@ def explain(error: driver.Error, path: str, patience_s: float = BUSY_S) -> Kirib
             name = getattr(error, "sqlite_errorname", "")
             return _store(f"reading or writing the database {path} failed ({name})", "kiribi doctor looks at the disk")
         case 11:
-            return _store(
-                f"the database {path} is damaged",
-                "kiribi db verify says where; kiribi db backup keeps a copy",
-                final=True,
-            )
+            return damaged(path)
         case 13:
             return _store(
                 f"no space is left on the disk of the database {path}", "free some, for example with kiribi sweep"
@@ -39,13 +41,15 @@ def explain(error: driver.Error, path: str, patience_s: float = BUSY_S) -> Kirib
             return _store(
                 f"{path} is not a database of kiribi: it is not an SQLite file", "another one: --db PATH", final=True
             )
-        case 1 if "no such table" in str(error) or "no such column" in str(error):
+        case 1 if any(words in str(error) for words in ("no such table", "no such column", "has no column named")):
             return foreign(path)
+        case 1 if "unsupported file format" in str(error):
+            return damaged(path)
         case _:
             return None
 
 
-def raised(error: driver.Error, path: str, *, patience_s: float = BUSY_S) -> KiribiError:
+def raised(error: Exception, path: str, *, patience_s: float = BUSY_S) -> KiribiError:
     """Return what to raise instead of `error`; raises the error itself if it is a mistake of ours."""
     told = explain(error, path, patience_s)
     if told is None:
@@ -74,6 +78,11 @@ def _cannot_open(path: str) -> KiribiError:
     if not os.path.lexists(path):
         return missing(path)
     return _store(f"the database {path} cannot be opened by you", f"ls -ld {file.parent} {path}")
+
+
+def damaged(path: str) -> KiribiError:
+    hint = "kiribi db verify says where; kiribi db backup keeps a copy"
+    return _store(f"the database {path} is damaged", hint, final=True)
 
 
 def missing(path: str) -> KiribiError:

@@ -54,7 +54,7 @@ def verify(db: Database) -> Iterator[str]:
             counted = Counted(complete=bool(db.value("house.complete_history")))
             yield from _at_most(audit(db, counted))
             yield from _at_most(sums(db, counted))
-    except driver.Error as error:
+    except trouble.ERRORS as error:
         told = trouble.explain(error, db.path)
         yield told.message if told else f"SQLite: {error}"
     except KiribiError as error:

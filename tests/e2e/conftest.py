@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Kiribi
 from tests.faults import SmallDisk
+from tests.fuzzed import Desk
 from tests.invariants import check_databases
 
 
@@ -35,3 +36,17 @@ def in_memory() -> Iterator[Kiribi]:
         folder.mkdir()
         home.mkdir()
         yield Kiribi(folder, home)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    """Commands in this process, in a folder with a short history; in memory where there is such a disk."""
+    before, folder = dict(os.environ), Path.cwd()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as there:
+        made = Desk(Path(there))
+        os.environ.clear()
+        os.environ.update(made.environment)
+        yield made
+        os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(before)

@@ -9,6 +9,7 @@ import pytest
 ODD = os.fsdecode(b"caf\xe9")
 SHOWN = "caf\\udce9"
 LONG = "x" * 5_000
+BIG = "9" * 20
 JOBS = """
 [jobs.Where]
 command = ["pwd"]
@@ -90,6 +91,11 @@ REFUSED = [
     (["worker", "--name", ""], 2, ["--name"]),
     (["def", "add", "New", "--", ODD], 2, ["UTF-8"]),
     (["events", "--id", "-"], 2, ["one id"]),
+    (["events", "--from-seq", BIG], 2, ["--from-seq"]),
+    (["ls", "--before", BIG], 2, ["--before"]),
+    (["retry", "1", "--more", BIG], 2, ["--more"]),
+    (["db", "backup", ""], 2, ["is a folder"]),
+    (["--db", "none.db", "db", "backup", "copy.db"], 7, ["none.db"]),
     (["duplicate", "1", "--edit", "-p", "nonsense"], 6, ["not JSON"]),
 ]
 
