@@ -181,7 +181,7 @@ def is_current(connection: "driver.Connection") -> bool:
     """Tell whether the schema is the one this kiribi knows. Costs no system call inside a transaction."""
     version = patiently(connection, "PRAGMA user_version").fetchone()[0]
     return bool(
-        version == SCHEMA_VERSION and connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        version == SCHEMA_VERSION and patiently(connection, "PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     )
 
 

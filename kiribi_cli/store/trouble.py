@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kiribi_cli.errors import Code, KiribiError
-from kiribi_cli.store.connect import APPLICATION_ID, BUSY_S, SCHEMA_VERSION, driver
+from kiribi_cli.store.connect import APPLICATION_ID, BUSY_S, SCHEMA_VERSION, driver, patiently
 
 # Primary result codes of SQLite (sqlite.org/rescode.html); the constants are not in every driver.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _AUTH, _NOTADB = (
@@ -125,9 +125,10 @@ def disagrees(path: str) -> KiribiError:
 
 def unfit(connection: driver.Connection, path: str) -> KiribiError | None:
     """Say why a database of another schema version is refused; None if it can be migrated or created."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    # Patiently: while it is made, it has no WAL yet, and whoever writes keeps readers out.
+    version = patiently(connection, "PRAGMA user_version").fetchone()[0]
+    application = patiently(connection, "PRAGMA application_id").fetchone()[0]
+    tables = patiently(connection, "SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if application != APPLICATION_ID and tables:
         return foreign(path)
     if application == APPLICATION_ID and version > SCHEMA_VERSION:
