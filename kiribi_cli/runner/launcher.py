@@ -93,12 +93,26 @@ class Launcher:
     def watch(self, fd: int, call: Callable[..., object], subject: Any = None) -> None:
         """Have `call(fd, subject)` made whenever there is something to read."""
         self.readers[fd] = (call, subject)
-        self.epoll.register(fd, select.EPOLLIN)
+        self._register(fd)
+
+    def _register(self, fd: int) -> None:
+        if fd not in self.readers:
+            return
+        try:
+            self.epoll.register(fd, select.EPOLLIN)
+        except FileExistsError:
+            return  # its number has been given to another that is watched
+        except OSError:
+            # The kernel has no room for another watch now; until it has, whoever writes may wait.
+            self.alarms.set(monotonic() + _RETRY, self._register, fd)
 
     def unwatch(self, fd: int) -> None:
         """Watch it no more; it stays open."""
         del self.readers[fd]
-        self.epoll.unregister(fd)
+        try:
+            self.epoll.unregister(fd)
+        except FileNotFoundError:
+            return  # there was no room for it
 
     def forget(self, fd: int) -> None:
         """Watch it no more, if anybody did, and close it."""
@@ -157,15 +171,17 @@ class Launcher:
         if self.pool is not None:
             self.pool.recall()
         for attempt in list(self.waiting):
-            if self.attempts.get(attempt.id) is not attempt or attempt.pid:
-                continue
-            if attempt.was_told:
-                # It stands in the store as running: what never began could not be taken back there.
-                self.end(attempt, ["interrupted"])
-                continue
-            self.drop(attempt)
-            self.outbox.append(["r", attempt.id, ""])
+            if self.attempts.get(attempt.id) is attempt and attempt.pid == 0:
+                self.give_back(attempt, "")
         self.waiting.clear()
+
+    def give_back(self, attempt: Attempt, why: str) -> None:
+        """Return what has not begun; what was told to run stands so in the store, and ends as interrupted."""
+        if attempt.was_told:
+            self.end(attempt, ["interrupted"])
+            return
+        self.drop(attempt)
+        self.outbox.append(["r", attempt.id, why])
 
     def orphaned(self) -> None:
         """Go on without a brain: what is not to be adopted is ended, and nobody will ask about it."""
@@ -229,8 +245,7 @@ class Launcher:
             self.pool.let_idle_go()
         attempt.tries += 1
         if attempt.tries > _TRIES:
-            self.drop(attempt)
-            self.outbox.append(["r", attempt.id, why])
+            self.give_back(attempt, why)
         else:
             attempt.alarms.append(self.alarms.set(monotonic() + _RETRY, self.start, attempt))
 

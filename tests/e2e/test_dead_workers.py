@@ -186,6 +186,24 @@ def test_what_was_to_be_adopted_is_lost_with_its_hands_and_runs_again(kiribi, ev
     ]
 
 
+@pytest.mark.needs("strace")
+def test_the_last_words_of_hands_that_crash_stand_in_the_log_of_the_worker(kiribi, eventually):
+    kiribi.define('[jobs.Once]\nshell = "test -e seen || { touch seen; exec sleep 600; }"\nbackoff = "1ms"\n')
+    kiribi.ok("enqueue", "Once")
+    worker = kiribi.worker("--log-file", "log")
+    eventually((kiribi.folder / "seen").exists)
+    fault = ["-p", str(hands_of(worker)), "-e", "trace=epoll_wait", "-e", "inject=epoll_wait:error=EBADF:when=1"]
+    subprocess.run(["strace", "-qq", "-o", kiribi.folder / "strace", *fault], timeout=60, check=False)
+    eventually(lambda: kiribi.status(1) == "completed")
+
+    log = (kiribi.folder / "log").read_text()
+    assert "the launcher died; 1 attempts are lost with it" in log
+    assert "OSError: [Errno 9] Bad file descriptor" in log
+    assert outcomes(kiribi, 1) == ["worker_lost", "completed"]
+    worker.terminate()
+    worker.wait()
+
+
 KILLERS = {
     "brain": "kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)",
     "hands": "kill -9 $PPID",
