@@ -101,6 +101,17 @@ BREACHES = {
     "end told twice": ("UPDATE events SET attempt = 2 WHERE type = 'job.retrying' AND job_id = 2", "of job 2 ended attempts 1, 2, but its events tell of the ends of 2, 2"),
     "beginning not told": ("UPDATE events SET type = 'x', from_status = NULL, to_status = NULL WHERE type = 'job.started' AND job_id = 3", "attempt 1 of job 3 is live, but no event tells of its beginning"),
     "shared event": ("UPDATE attempts SET event_seq = 4 WHERE id = 5", "attempt 5 of job 5 says that event 4 tells of it, and it does not"),
+    "shared events": ("UPDATE events SET details = '[]' WHERE type = 'job.ran'", "event 15 does not hold as many attempts as it says"),
+    "begun twice": (
+        "UPDATE events SET job_id = 3, job = 'Mailer', type = 'job.started', to_status = 'running', attempt = 1 WHERE type = 'job.cancelled'",
+        "the events of job 3 tell of the beginning of an attempt twice: 1, 1",
+    ),
+    "enqueued twice": (
+        "UPDATE events SET type = 'job.enqueued', from_status = NULL WHERE type = 'job.retrying' AND job_id = 2",
+        "job 2 is enqueued a second time",
+    ),
+    "less than nothing": ("UPDATE stats SET skipped = -1", "count less than nothing"),
+    "an id again": ("UPDATE events SET type = 'job.deleted', to_status = NULL WHERE type = 'job.failed'", "job 2 is failed, but by its events it is deleted"),
     "name": ("UPDATE jobs SET job = 'Other', lane = 'Other' WHERE id = 4", "job 4 is a Other, but its events are of Import"),
     "job gone": ("DELETE FROM jobs WHERE id = 9", "job 9 is gone, though it had not finished: it was pending"),
     "running job gone": ("DELETE FROM jobs WHERE id = 3", "job 3 is gone, though it had not finished: it was running"),
