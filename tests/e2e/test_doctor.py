@@ -208,6 +208,17 @@ def test_definitions_for_sql_of_a_file_that_is_gone_are_taken_back(history):
     assert history("def", "publish", "--withdraw", other).returncode == 3
 
 
+def test_jobs_whose_definition_is_gone_are_told_and_can_be_cancelled(history):
+    history.ok("enqueue", "Talk", "--in", "1h")
+    history.define('[jobs]\nOther = ["true"]\n')
+    [finding] = findings(history, "jobs")
+    # In a terminal it would ask.
+    mend(history, finding, ("bring it back, or: ", ""), ("--job", "--yes --job"))
+
+    assert "jobs of Talk wait" in finding["message"]
+    assert findings(history, "jobs") == []
+
+
 def test_half_copies_of_killed_processes_are_told(history):
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -220,16 +231,20 @@ def test_half_copies_of_killed_processes_are_told(history):
 
 
 @pytest.mark.needs("root")
-def test_a_disk_that_is_mounted_read_only_or_has_no_room_for_files_is_told(kiribi, small_disk):
+def test_a_disk_that_is_full_or_read_only_or_has_no_room_for_files_is_told(kiribi, small_disk):
     small_disk.path.joinpath("q").mkdir(mode=0o700)
     db = ("--db", small_disk.path / "q" / "kiribi.db")
     kiribi.ok(*db, "enqueue", "--", "true")
+    small_disk.fill(leave=100_000)
+    full = [one["message"] for one in findings(kiribi, "disk", *db)]
+    small_disk.empty()
     subprocess.run(["mount", "-o", "remount,nr_inodes=100", small_disk.path], check=True)
     files = [one["message"] for one in findings(kiribi, "disk", *db) if "files can be made" in one["message"]]
     subprocess.run(["mount", "-o", "remount,ro", small_disk.path], check=True)
     [finding] = findings(kiribi, "filesystem", *db)
     mend(kiribi, finding)
 
+    assert any("below worker.min_free" in message and "workers claim nothing" in message for message in full)
     assert len(files) == 1
     assert "mounted read-only" in finding["message"]
     assert findings(kiribi, "filesystem", *db) == []

@@ -150,17 +150,20 @@ def test_verify_says_what_is_broken(lived, breach):
     assert any(sentence in line for line in found), found
 
 
-def test_what_was_swept_is_no_breach(lived):
-    keep = Keep(
-        default=Retention(completed_ms=0, failed_ms=0, cancelled_ms=0, skipped_ms=0, keep_last=0),
-        by_name={},
-        events_ms=0,
-    )
-    while lived.sweep(keep, now=10 * HOUR, batch=2).more:
-        assert list(lived.verify()) == []
+@pytest.mark.parametrize(("age", "left"), [(0, [3, 4, 8, 9, 10]), (None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])])
+def test_what_was_swept_is_no_breach(lived, age, left):
+    """Jobs with their events, or events alone: at each step between."""
+    rules = Retention(completed_ms=age, failed_ms=age, cancelled_ms=age, skipped_ms=age, keep_last=0)
+    keep = Keep(default=rules, by_name={}, events_ms=0)
+    events = 0
+    found = []
+    while (swept := lived.sweep(keep, now=10 * HOUR, batch=2)).more:
+        events += swept.events
+        found += lived.verify()
 
-    assert list(lived.verify()) == []
-    assert [one.id for one in lived.find(Filter(), now=0, descending=False)] == [3, 4, 8, 9, 10]
+    assert found + list(lived.verify()) == []
+    assert [one.id for one in lived.find(Filter(), now=0, descending=False)] == left
+    assert events > 10
 
 
 def test_a_long_history_as_jobs_leave_it_is_sound(tmp_path):
