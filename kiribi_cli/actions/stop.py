@@ -1,10 +1,12 @@
 """Ask workers to stop, and wait until they are gone."""
 
+import os
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Literal
 
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.runner.process import look
 from kiribi_cli.store.base import Store, Worker
 
 
@@ -27,6 +29,12 @@ def choose_workers(store: Store, names: Sequence[str]) -> list[Worker]:
 def stop(store: Store, workers: Sequence[Worker], how: Literal["drain", "now"], *, now: int) -> None:
     """Ask them; returns when the request is stored and the workers are rung."""
     store.ask_to_stop([worker.id for worker in workers], how, now=now)
+
+
+def is_suspended(worker: Worker) -> bool:
+    """Whether its process was stopped, by Ctrl-Z or kill -STOP: it lives, and does nothing."""
+    process = look(worker.pid) if worker.alive and worker.host == os.uname().nodename else None
+    return process is not None and process.state in "Tt"
 
 
 def wait_gone(

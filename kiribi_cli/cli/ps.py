@@ -89,10 +89,11 @@ def page(at: "Here", workers: "Sequence[Worker]", views: Sequence[Mapping[str, A
 
 
 def _row(at: "Here", worker: "Worker", view: Mapping[str, Any], now: int) -> tuple[str, ...]:
+    from kiribi_cli.actions.stop import is_suspended
     from kiribi_cli.core.durations import age
 
     roles = [view["state"]] if view["state"] != "running" else []
-    roles += ["stopped"] if _is_stopped(worker) else []
+    roles += ["stopped"] if is_suspended(worker) else []
     roles += ["foreground"] if worker.kind == "run" else []
     roles += ["low disk"] if worker.low_disk else []
     return (
@@ -104,16 +105,6 @@ def _row(at: "Here", worker: "Worker", view: Mapping[str, Any], now: int) -> tup
         f"{age(now - worker.heartbeat_at)} ago",
         ", ".join(roles),
     )
-
-
-def _is_stopped(worker: "Worker") -> bool:
-    """Whether its process was stopped: Ctrl-Z, or kill -STOP. It lives, and does nothing."""
-    import os
-
-    from kiribi_cli.runner.process import look
-
-    process = look(worker.pid) if worker.alive and worker.host == os.uname().nodename else None
-    return process is not None and process.state in "Tt"
 
 
 def _spaced(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -24,7 +24,7 @@ def stop(
         kiribi stop --timeout 1m || kiribi stop --now
     """
     from kiribi_cli import clock
-    from kiribi_cli.actions.stop import choose_workers, wait_gone
+    from kiribi_cli.actions.stop import choose_workers, is_suspended, wait_gone
     from kiribi_cli.actions.stop import stop as ask
     from kiribi_cli.errors import Code, KiribiError
 
@@ -35,10 +35,15 @@ def stop(
     names = [worker.name for worker in chosen]
     if not no_wait:
         at.out.note(f"waiting for {', '.join(names)}; Ctrl-C leaves them stopping")
+        for worker in filter(is_suspended, chosen):
+            words = f"{at.out.shown(worker.name)} is stopped (Ctrl-Z, or kill -STOP) and hears nothing"
+            at.out.note(f"{words}: kill -CONT {worker.pid}")
         left = wait_gone(at.store, chosen, clock=clock.monotonic, pause=lambda: clock.sleep(0.05), timeout=patience)
         if left:
             still = ", ".join(worker.name for worker in left)
-            raise KiribiError(Code.TIMEOUT, f"{still} did not end within {timeout}", hint="kiribi stop --now")
+            asleep = [f"kill -CONT {worker.pid}" for worker in left if is_suspended(worker)]
+            hint = f"it was stopped by Ctrl-Z or kill -STOP: {'; '.join(asleep)}" if asleep else "kiribi stop --now"
+            raise KiribiError(Code.TIMEOUT, f"{still} did not end within {timeout}", hint=hint)
     if at.out.as_json:
         at.out.document({"action": "stop", "workers": names, "waited": not no_wait})
     elif at.out.quiet:
