@@ -6,6 +6,7 @@ from typing import Any
 
 from kiribi_cli.config import check as rules
 from kiribi_cli.config import discover, forms, keys, model, positions, sources
+from kiribi_cli.config.discover import check_trusted
 from kiribi_cli.config.forms import Place, Wrong
 from kiribi_cli.config.model import Config, Layer, Queue, Source
 from kiribi_cli.config.problems import Problem, meant
@@ -14,6 +15,7 @@ from kiribi_cli.core.definition import Definition, Retention
 from kiribi_cli.core.params import compile_schema
 from kiribi_cli.core.records import dataclass, field, replace
 from kiribi_cli.errors import Code, KiribiError
+from kiribi_cli.private import refuse_stranger
 
 _NAMED_TABLES = ("jobs", "queues", "schedules")
 _TOP = (*keys.SETTINGS, "defaults", *_NAMED_TABLES, "on")
@@ -22,7 +24,7 @@ _TOP = (*keys.SETTINGS, "defaults", *_NAMED_TABLES, "on")
 def read(path: Path, *, walked: bool = False) -> Config:
     """Read jobs.toml and what it includes; raise KiribiError(CONFIG) with all problems as details.
 
-    `walked`: the file was found by walking up, so the files it includes must be trusted too (else REFUSED).
+    `walked`: the file was found by walking up, so its includes and env_files must be trusted too (else REFUSED).
     What is wrong on this machine only (a missing env_file or extra) does not stop anybody here: `check` tells it.
     """
     config, problems = _Reading(sources.load(path, None, walked=walked)).result()
@@ -31,7 +33,19 @@ def read(path: Path, *, walked: bool = False) -> Config:
         count = f"{len(errors)} problem{'s' if len(errors) != 1 else ''}"
         details = tuple(str(problem) for problem in errors)
         raise KiribiError(Code.CONFIG, f"{path} is not valid ({count})", details=details, hint=f"kiribi check {path}")
+    if walked:
+        _check_env_files(config)
     return config
+
+
+def _check_env_files(config: Config) -> None:
+    """Whoever can write to one decides what PATH means to a job, also where there is none yet."""
+    names = {name.removeprefix("?") for definition in config.definitions.values() for name in definition.env_file}
+    for path in sorted(Path(name) for name in names):
+        if path.exists():
+            check_trusted(path)
+        else:
+            refuse_stranger(path.parent)
 
 
 def check(path: Path, *, strict: bool = False, text: str | None = None) -> list[Problem]:

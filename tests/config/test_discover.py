@@ -99,6 +99,23 @@ def test_files_included_by_one_that_was_walked_to_must_be_trusted_too(project: P
     assert refused.value.code is Code.REFUSED
 
 
+@pytest.mark.parametrize("which", ["a.env", "?b.env", "open/a.env", "?open/none.env", "link/a.env"])
+def test_env_files_of_one_that_was_walked_to_must_be_trusted_too(project: Path, which: str) -> None:
+    (project / "jobs.toml").write_text(f"[jobs]\nA = {{ command = ['true'], env_file = '{which}' }}")
+    (project / "open").mkdir()
+    (project / "link").symlink_to("open")
+    for name in ("a.env", "b.env", "open/a.env"):
+        (project / name).touch(mode=0o600)
+    read(project / "jobs.toml", walked="open" not in which and "link" not in which)
+    for name in ("a.env", "b.env", "open"):
+        (project / name).chmod(0o777)
+
+    assert "A" in read(project / "jobs.toml").definitions
+    with pytest.raises(KiribiError, match="everyone can write to") as refused:
+        read(project / "jobs.toml", walked=True)
+    assert refused.value.code is Code.REFUSED
+
+
 def test_the_database_is_named_by_flag_then_variable_then_file(project: Path) -> None:
     (project / "jobs.toml").write_text("db = 'state/jobs.db'")
     config = read(project / "jobs.toml")
