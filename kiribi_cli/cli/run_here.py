@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import SIGPIPE
 from typing import TYPE_CHECKING
@@ -172,22 +173,18 @@ def _in_foreground(
 ) -> Ran:
     signals = Signals()
     signals.install(hang_up_stops=True)
+    tee = not (wishes.quiet_on_success or at.globals.silent)
+    start = partial(Hands.start, logs_dir=str(logs), run_dir=str(run), db_path=place.db_path, tee=tee)
     with outputs_for_hands(at) as terminal:
-        hands = Hands.start(
-            logs_dir=str(logs),
-            run_dir=str(run),
-            db_path=place.db_path,
-            tee=not (wishes.quiet_on_success or at.globals.silent),
-        )
-    try:
         foreground = Foreground(
-            ledger, hands, signals, definition, place,
+            ledger, start, signals, definition, place,
             timezone=at.config.timezone or machine_zone(), say=at.out.note,
             stdin="inherit" if wishes.stdin else "payload",
         )  # fmt: skip
+    try:
         return foreground.run(claim)
     finally:
-        hands.close()
+        foreground.close()
         terminal.finish()
 
 

@@ -135,6 +135,11 @@ class Hands:
         hands._early = messages[1:]
         return hands
 
+    @property
+    def folder(self) -> str:
+        """The run folder that they work in."""
+        return self.path.rpartition("/")[0]
+
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when `reports` has something to do (for select or epoll)."""
         return self._epoll.fileno()

@@ -6,6 +6,7 @@ the job is decided in core/settle.py; between attempts it waits here.
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from select import select
 from typing import Literal, Protocol, assert_never
@@ -14,13 +15,15 @@ from kiribi_cli import clock
 from kiribi_cli.core.definition import Definition
 from kiribi_cli.core.job import NewJob, Options
 from kiribi_cli.core.options import options_from
-from kiribi_cli.core.outcome import Ended, NeverStarted
+from kiribi_cli.core.outcome import Ended, NeverStarted, WorkerLost
 from kiribi_cli.core.records import dataclass
 from kiribi_cli.core.settle import Cancel, Complete, Fail, Release, Retry, Snooze
 from kiribi_cli.errors import KiribiError
-from kiribi_cli.runner.hands import Hands
+from kiribi_cli.runner.hands import Hands, HandsLost, remove_files
 from kiribi_cli.runner.launch import Lost, Place, Progressed, Returned, Started
 from kiribi_cli.runner.prepare import prepare
+from kiribi_cli.runner.process import end_leftovers
+from kiribi_cli.runner.remains import bury, end_hands, kept
 from kiribi_cli.store.base import Claim, Running, Settlement, Store
 from kiribi_cli.store.connect import BUSY_S
 from kiribi_cli.worker.attempts import began_and_ended, rules_of, running, settlement, work_of
@@ -182,7 +185,7 @@ class Foreground:
     def __init__(
         self,
         ledger: Ledger,
-        hands: Hands,
+        start: Callable[[], Hands],
         signals: Signals,
         definition: Definition,
         place: Place,
@@ -192,7 +195,8 @@ class Foreground:
         stdin: Literal["payload", "inherit"] = "payload",
     ) -> None:
         self._ledger = ledger
-        self._hands = hands
+        self._start = start
+        self._hands = start()
         self._signals = signals
         self._definition = definition
         self._place = place
@@ -208,14 +212,18 @@ class Foreground:
         options = options_from(claim.options)
         rules = rules_of(self._definition, options)
         while True:
-            ended, began = self._attempt(claim, rules, options)
+            try:
+                ended, began = self._attempt(claim, rules, options)
+            except HandsLost:
+                ended, began = self._lost(claim, rules), None
             # A signal that comes later is about our waiting, not about the job.
             heard = self._signals.last
             now = clock.now_ms()
             settled = settlement(claim, ended, rules, options, now=now, dice=clock.dice(), began=began)
             stored = self._ledger.settle(settled, now, partial(self._is_asked_again, self._signals.stops))
             # Hands keep the end of an adoptable attempt, and live on with it, until somebody says that it is stored.
-            self._hands.settled([claim.attempt_id])
+            with suppress(HandsLost):
+                self._hands.settled([claim.attempt_id])
             self._attempts.append(claim.attempt_id)
             self._total_ms += ended.duration_ms
             # What could not be stored can be claimed by nobody.
@@ -226,6 +234,24 @@ class Foreground:
             if following is None:
                 return Ran(settled, ended, tuple(self._attempts), self._total_ms, self._signals.last)
             claim = following
+
+    def _lost(self, claim: Claim, rules: Definition) -> Ended:
+        """Our hands were killed: end what is left of the attempt, and have new ones for the next."""
+        end_hands([one for one in kept(self._hands.folder) if one.pid == self._hands.pid])
+        number = signal.Signals[rules.stop_signal]
+        end_leftovers(
+            [claim.attempt_id], self._place.db_path, jobs=[claim.job_id], stop_signal=number,
+            kill_after_ms=rules.kill_after_ms,
+        )  # fmt: skip
+        remove_files(self._hands.folder, [claim.attempt_id])
+        bury(self._hands.folder)
+        self._hands.close()
+        self._hands = self._start()
+        return Ended(claim.attempt_id, WorkerLost())
+
+    def close(self) -> None:
+        """Let go of our hands."""
+        self._hands.close()
 
     def _is_asked_again(self, stops: int) -> bool:
         return self._signals.stops > stops

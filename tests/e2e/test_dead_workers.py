@@ -46,6 +46,11 @@ def outcomes(kiribi, job):
     return [attempt["outcome"] for attempt in kiribi.json("show", job)["attempt_list"]]
 
 
+def is_running(pid: int) -> bool:
+    process = look(pid)
+    return process is not None and process.state not in "ZX"
+
+
 def pid_of_first_attempt(kiribi):
     return next((attempt["pid"] for attempt in kiribi.json("show", 1)["attempt_list"]), None)
 
@@ -154,7 +159,7 @@ def test_an_end_that_could_not_be_stored_is_kept_until_somebody_can(kiribi, even
     with sqlite3.connect(kiribi.folder / ".kiribi" / "kiribi.db", isolation_level=None) as holder:
         holder.execute("BEGIN IMMEDIATE")
         (kiribi.folder / "go-1000").touch()
-        eventually(lambda: look(pid) is None)
+        eventually(lambda: not is_running(pid))
         kill(worker.pid)
         worker.wait()
         holder.execute("ROLLBACK")
@@ -202,6 +207,26 @@ def test_the_last_words_of_hands_that_crash_stand_in_the_log_of_the_worker(kirib
     assert outcomes(kiribi, 1) == ["worker_lost", "completed"]
     worker.terminate()
     worker.wait()
+
+
+def test_a_run_in_the_foreground_whose_launcher_is_killed_ends_the_job_and_tries_again(kiribi, eventually):
+    kiribi.define("""[jobs.Once]
+shell = 'test ! -e pid || { echo again; exit 7; }; trap "" TERM; echo $$ > pid; sleep 600; sleep 600'
+max_attempts = 2
+backoff = "1ms"
+kill_after = "100ms"
+""")
+    runs = kiribi.start("run", "Once", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    path = kiribi.folder / "pid"
+    eventually(lambda: path.exists() and path.read_text())
+    kill(hands_of(runs))
+    out, err = runs.communicate(timeout=60)
+
+    assert (runs.returncode, out) == (7, b"again\n")
+    assert b"failed: exit 7 after 2 attempts" in err
+    assert outcomes(kiribi, 1) == ["worker_lost", "failed"]
+    assert not is_running(int(path.read_text()))
+    assert litter(kiribi) == []
 
 
 KILLERS = {
@@ -261,7 +286,7 @@ def test_an_innocent_process_that_got_the_pid_of_a_lost_attempt_is_left_alone(ki
     if by == "cancel":
         kiribi("cancel", "1")
     kiribi.ok("recover") if by == "recover" else kiribi.ok("worker", "--drain")
-    survivors = [look(pid) is not None and look(pid).state not in "ZX" for pid in (innocent.pid, child)]
+    survivors = [is_running(pid) for pid in (innocent.pid, child)]
     kill(child, innocent.pid)
     innocent.wait()
 
@@ -285,7 +310,7 @@ max_attempts = 1
     path = kiribi.folder / "inner"
     eventually(lambda: path.exists() and len(path.read_text().split()) == 2)
     kiribi.ok("cancel", "1", "--wait")
-    eventually(lambda: not any((one := look(int(pid))) and one.state not in "ZX" for pid in path.read_text().split()))
+    eventually(lambda: not any(is_running(int(pid)) for pid in path.read_text().split()))
     eventually(lambda: {kiribi.status(2), kiribi.status(3)} == {"failed"})
 
     assert kiribi.status(1) == "cancelled"
