@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from kiribi_cli.cli.main import main
 from tests.conftest import KIRIBI, PATH
@@ -43,6 +44,12 @@ INTERRUPTED = 130
 # kiribi help exit-codes; 1 is also what an unexpected end looks like, so that one is told by its words.
 CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 124}
 A_BUG = "met something that it did not expect"
+# What files do not expect.
+SPLICES = st.sampled_from(
+    [b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n", b"\n\n", b'"', b"'''", b"=", b"[", b"]]", b"{", b"}", b"#", b"\\", b"\\u0000", b"\\ud800", b",", b".",
+     b"9" * 400, b"1e400", b"nan", b"-inf", b"1979-05-27", b"true", b"{payload.", b"[" * 200, b"a." * 200, b"x" * 100_000, "é".encode("latin-1"),
+     "[jobs.É]\n".encode("utf-16"), b"\x1b[2J", b"[jobs]\n", b"[jobs.Backup]\n", b"[defaults]\ntimeout = 1\n", b"= 1979\n"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -152,5 +159,9 @@ def unfair(answer: Answer, *words: str) -> str | None:
 
 
 def fuzz(examples: int) -> settings:
-    """Hypothesis for whole commands: they take as long as they take, and what fails can be repeated."""
+    """Hypothesis for whole commands: they take as long as they take, and what fails can be repeated.
+
+    FUZZ_TIMES=100 in the environment looks a hundred times as long.
+    """
+    examples *= int(os.environ.get("FUZZ_TIMES", "1"))
     return settings(max_examples=examples, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))

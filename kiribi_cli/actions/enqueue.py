@@ -95,7 +95,7 @@ class Recipe:
 
     def text(self, line: bytes) -> str:
         """Check a payload and give the text to store; raises KiribiError(PAYLOAD)."""
-        text, _ = self._judged(*self.parsed(line.strip()))
+        text, _ = self._judged(*self.parsed(line.strip(payloads.SPACE)))
         return "null" if text is None else text
 
     def block_texts(self) -> Callable[[Sequence[bytes]], list[str] | None]:

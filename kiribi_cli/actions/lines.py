@@ -28,7 +28,7 @@ def payload_lines(recipe: Recipe) -> Cook | Alike:
 
     def cook(now: int) -> Callable[[bytes], NewJob]:
         make, key = recipe.maker(now), recipe.key
-        return lambda line: make(*recipe.parsed(line.strip()), key)
+        return lambda line: make(*recipe.parsed(line.strip(payloads.SPACE)), key)
 
     return cook
 
@@ -41,8 +41,8 @@ def object_lines(recipes: Recipes, base: Request) -> Cook:
         makers: dict[str, Maker] = {}
 
         def make(line: bytes) -> NewJob:
-            text = line.strip().decode("utf-8", "surrogateescape")
-            wanted = payloads.parse(text, LINE_MAX)
+            text = line.strip(payloads.SPACE).decode("utf-8", "surrogateescape")
+            wanted = payloads.parse(text, LINE_MAX, around=1)
             if not isinstance(wanted, dict):
                 raise usage("this is no object", 'without JOB a line has "job" or "command"')
             payload = payloads.member(text, wanted, "payload") if "payload" in wanted else None

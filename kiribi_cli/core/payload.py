@@ -13,10 +13,14 @@ ARGUMENT_MAX = 65_536
 DEPTH_MAX = 64
 _BIGGEST = 2**63
 _SPACE = " \t\n\r"
+# The same for lines that are still bytes: what else Python takes for white space is no JSON.
+SPACE = _SPACE.encode()
 
 
-def parse(text: "str | bytes", max_bytes: int = DEFAULT_MAX) -> "Any":
+def parse(text: "str | bytes", max_bytes: int = DEFAULT_MAX, *, around: int = 0) -> "Any":
     """Return the value of a payload; raise KiribiError(PAYLOAD) for what semantics.md, section 3, refuses.
+
+    `around`: how deep in the text the payload itself stands.
 
     >>> parse('{"user": 42}')
     {'user': 42}
@@ -34,7 +38,7 @@ def parse(text: "str | bytes", max_bytes: int = DEFAULT_MAX) -> "Any":
     if end != len(text) and (rest := text[end:].lstrip(_SPACE)):
         raise refusal(f"not JSON: something follows the value at {_line_column(text, len(text) - len(rest))}")
     if text.count("{") + text.count("[") > DEPTH_MAX:
-        _check_depth(value)
+        _check_depth(value, DEPTH_MAX + around)
     # Only an escape can smuggle these in: raw ones were refused above.
     if "\\u" in text and ("\\ud" in text or "\\uD" in text or "\\u0000" in text):
         _check_characters(value)
@@ -132,9 +136,9 @@ def _scanned(text: str, start: int) -> "tuple[Any, int]":
         return scan(text, start)
 
 
-def _check_depth(value: "Any") -> None:
+def _check_depth(value: "Any", most: int) -> None:
     level = [value]
-    for _ in range(DEPTH_MAX):
+    for _ in range(most):
         level = [
             inner
             for outer in level

@@ -134,7 +134,7 @@ def test_any_command_line_is_answered_fairly(desk, words, stdin):
 
 
 @pytest.mark.slow
-@fuzz(800)
+@fuzz(600)
 @given(words=LINES, stdin=st.sampled_from(GIVEN))
 def test_any_command_line_is_answered_fairly_at_length(desk, words, stdin):
     is_answered_fairly(desk, words, stdin)

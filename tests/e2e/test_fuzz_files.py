@@ -1,10 +1,12 @@
-"""Files that are not what they were: damaged databases, changed exports, a jobs.toml that somebody has been at."""
+"""Files that are not what they were: damaged databases, changed exports."""
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzzed import Desk, fuzz, unfair
+from tests.fuzzed import SPLICES, Desk, fuzz, unfair
 
 PAGE = 4096
 # Whatever opens the database.
@@ -71,7 +73,7 @@ def test_a_damaged_database_is_told_or_survived(desk, data, words):
 
 
 @pytest.mark.slow
-@fuzz(700)
+@fuzz(500)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
 def test_a_damaged_database_is_told_or_survived_at_length(desk, data, words):
     is_survived(desk, data.draw(damages(desk.database)), words)
@@ -98,3 +100,84 @@ def test_what_no_rule_of_sql_forbids_is_told_as_damage_too(desk):
         (line, before): code for before, _, line, code in CHANGES
     }
     assert all("is damaged" in answer.err and "db verify" in answer.err for answer in seen.values())
+
+
+@st.composite
+def exports(draw, lines: list[bytes]) -> bytes:
+    """An export in which a line or a value is not what it was."""
+    changed = list(lines)
+    for _ in range(draw(st.integers(1, 3))):
+        a, b = (draw(st.integers(0, len(changed) - 1)) for _ in range(2))
+        record = json.loads(lines[draw(st.integers(0, len(lines) - 1))])
+        match draw(st.sampled_from(["delete", "double", "swap", "bytes", "value", "key"])):
+            case "delete":
+                changed[a] = b""
+            case "double":
+                changed.insert(b, changed[a])
+            case "swap":
+                changed[a], changed[b] = changed[b], changed[a]
+            case "bytes":
+                place = draw(st.integers(0, len(changed[a])))
+                changed[a] = changed[a][:place] + draw(SPLICES).replace(b"\n", b"") + changed[a][place:]
+            case "key":
+                record.pop(draw(st.sampled_from(sorted(record))))
+                changed[a] = json.dumps(record).encode()
+            case _:
+                record[draw(st.sampled_from(sorted(record)))] = draw(ODD_VALUES)
+                changed[a] = json.dumps(record).encode()
+    return b"\n".join(changed) + b"\n"
+
+
+ODD_VALUES = st.sampled_from(
+    [
+        None,
+        0,
+        -1,
+        2**63,
+        -(2**70),
+        1.5,
+        float("nan"),
+        "",
+        "x",
+        "\ud800",
+        "\0",
+        [],
+        {},
+        {"a": 1},
+        True,
+        "zz",
+        "jobs",
+        "é" * 1000,
+    ]
+)
+
+
+def is_imported(desk: Desk, content: bytes) -> None:
+    desk.put_back()
+    (desk.folder / "changed.jsonl").write_bytes(content)
+    answer = desk("--db", "new.db", "db", "import", "changed.jsonl")
+    rows = desk("--db", "new.db", "ls", "--count")
+
+    assert unfair(answer) is None
+    assert answer.code in (0, 7, 9)
+    # All or nothing.
+    assert answer.code == 0 or rows.out.strip() == "0"
+
+
+@pytest.fixture(scope="module")
+def export(desk: Desk) -> list[bytes]:
+    desk.put_back()
+    return desk("db", "export", "--logs").out.encode().splitlines()
+
+
+@fuzz(60)
+@given(data=st.data())
+def test_a_changed_export_is_imported_whole_or_not_at_all(desk, export, data):
+    is_imported(desk, data.draw(exports(export)))
+
+
+@pytest.mark.slow
+@fuzz(250)
+@given(data=st.data())
+def test_a_changed_export_is_imported_whole_or_not_at_all_at_length(desk, export, data):
+    is_imported(desk, data.draw(exports(export)))
