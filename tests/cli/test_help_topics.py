@@ -60,6 +60,7 @@ def test_the_sql_topic_names_the_views_there_are(kiribi):
         "statuses",
         "exit-codes",
         "environment",
+        "faults",
         "formatting",
         "queries",
         "payload",
