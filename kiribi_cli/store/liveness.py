@@ -33,8 +33,12 @@ class Liveness:
         self._fd = self._taken()
 
     def _taken(self) -> int:
-        private.make_folder(self._path.parent)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            private.make_folder(self._path.parent)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            sentence = f"cannot write into {self._path.parent}: {error.strerror}"
+            raise KiribiError(Code.STORE, sentence, hint="kiribi doctor looks at the disk") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -48,8 +52,8 @@ class Liveness:
         try:
             if os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:  # noqa: PTH116  (once a second for ever)
                 return False
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # not there, or not to be reached
         old, self._fd = self._fd, self._taken()
         os.close(old)
         return True

@@ -297,10 +297,12 @@ class Worker:
         """Somebody may have tidied away what shows that we live, and where we are woken."""
         if self.lock.renew():
             self.journal.say(clock.now_ms(), f"the folder {self.setup.run_dir} was removed: it is made again")
-            self.wake.remove(self.bell)
-            self.bell.close()
-            self.bell = self.store.listen(self.worker_id)
-            self.wake.add(self.bell)
+            # What nobody can ring for is found by the poll.
+            with suppress(OSError):
+                bell = self.store.listen(self.worker_id)
+                self.wake.remove(self.bell)
+                self.bell = bell
+                self.wake.add(bell)
 
     def _adopt(self) -> None:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""

@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import subprocess
 import sys
 
@@ -188,3 +189,19 @@ def test_all_bells_ring_and_those_of_the_dead_are_removed(store, open_store, tmp
     one.close()
     other.close()
     assert list((tmp_path / "run").glob("*.bell")) == []
+
+
+def test_a_lock_whose_file_was_removed_is_taken_again_and_where_that_cannot_be_the_reason_is_told(store, tmp_path):
+    hand = Hand(store)
+    before = hand.lock.renew()
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(KiribiError, match=r"cannot write into .*run") as raised:
+        hand.lock.renew()
+    (tmp_path / "run").unlink()
+    again = hand.lock.renew()
+
+    assert (before, again, raised.value.code, raised.value.final) == (False, True, Code.STORE, False)
+    assert store.dead_workers() == []
+    hand.die()
+    assert [worker.id for worker in store.dead_workers()] == [hand.id]
