@@ -37,6 +37,8 @@ _RETRY = 0.1
 _TIDY = 1.0
 _LISTEN_AFTER = 0.004
 _TRIES = 30
+# A quarter of the descriptors that a process has, as a rule.
+_SWALLOWED_MAX = 256
 
 
 class Launcher:
@@ -49,6 +51,8 @@ class Launcher:
         self.slots = slots
         self.epoll = select.epoll()
         self.alarms = Alarms()
+        # Pipes of processes that attempts left behind, the oldest first.
+        self.swallowed: dict[int, None] = {}
         self.readers: dict[int, tuple[Callable[..., object], Any]] = {}
         self.attempts: dict[int, Attempt] = {}
         self.by_pid: dict[int, Attempt] = {}
@@ -350,8 +354,15 @@ class Launcher:
         return True
 
     def swallow(self, fd: int) -> None:
-        """Read on without keeping it."""
+        """Read on without keeping it; of too many the oldest is let go, or one day nothing could be started."""
         self.readers[fd] = (self._swallow, None)
+        self.swallowed[fd] = None
+        if len(self.swallowed) > _SWALLOWED_MAX:
+            self._let_go(next(iter(self.swallowed)))
+
+    def _let_go(self, fd: int) -> None:
+        self.swallowed.pop(fd, None)
+        self.forget(fd)
 
     def _swallow(self, fd: int, _: None) -> None:
         """Drop what a process left behind prints: nobody reads it any more, but it must not die of talking."""
@@ -362,7 +373,7 @@ class Launcher:
         except OSError:
             data = b""
         if not data:
-            self.forget(fd)
+            self._let_go(fd)
 
     # Ending
 

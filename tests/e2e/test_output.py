@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kiribi_cli.core.durations import spell_size
+from kiribi_cli.runner.output import read
 from tests.conftest import KIRIBI, eventually
 from tests.terminal import harm_in, on_a_terminal
 
@@ -289,3 +292,174 @@ def test_a_log_that_cannot_be_written_out_is_one_sentence(kiribi):
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert done.stderr.startswith(b"Error: could not write")
+
+
+FLOODS = r"""
+[worker]
+concurrency = 4
+min_free = "1MB"
+[logs]
+max_per_attempt = "8MB"
+[defaults]
+max_attempts = 1
+[jobs]
+Warm = 'seq 200000; seq 200000 >&2'
+Flood = 'printf "begin "; (head -c 75000000 /dev/zero & head -c 75000000 /dev/zero >&2; wait); printf " end"'
+Whole = 'printf "begin "; head -c 300000000 /dev/zero; printf " end"'
+Bytewise = '''python3 -c "import os; [os.write(1 + i % 2, b'.') for i in range(100000)]"'''
+"""
+
+
+@pytest.mark.slow
+def test_floods_need_no_memory_and_hold_up_nobody_and_every_byte_is_kept_or_counted(kiribi):
+    kiribi.define(FLOODS)
+    for _ in range(4):
+        kiribi.ok("enqueue", "Warm")
+    worker = kiribi.worker()
+    kiribi.ok("wait", "--job", "Warm")
+    (hands,) = children_of(worker.pid)
+    before = {pid: peak_memory(pid) for pid in (worker.pid, hands)}
+    jobs = [kiribi.ok("enqueue", job) for job in ("Flood", "Whole", "Bytewise")]
+    stopped = kiribi.start("logs", "-f", jobs[0], stdout=subprocess.PIPE)
+    stopped.send_signal(signal.SIGSTOP)
+    assert kiribi("wait", *jobs, "--timeout", "50s").returncode == 0
+    stopped.kill()
+
+    for job, size in zip(jobs, (150_000_010, 300_000_010, 100_000), strict=True):
+        log_path = Path(kiribi.ok("logs", job, "--path"))
+        pieces = list(read(log_path))
+        kept, missing = sum(len(piece.data) for piece in pieces), sum(piece.missing for piece in pieces)
+        assert kept + missing == size
+        assert kept == size if size < 8_000_000 else 7_000_000 < kept <= 8_000_000
+        assert kept == kiribi.json("show", job)["attempt_list"][0]["log_bytes"]
+        if size > 8_000_000:
+            printed = b"".join(piece.data for piece in pieces if piece.stream == "out")
+            assert (printed[:6], printed[-4:]) == (b"begin ", b" end")
+            assert (
+                f"{spell_size(missing)} of the log of job {job} are missing here" in kiribi("logs", job, "--raw").stderr
+            )
+    assert {pid: peak_memory(pid) - size < 4_000 for pid, size in before.items()} == {worker.pid: True, hands: True}
+    worker.terminate()
+    assert worker.wait(60) == 0
+
+
+def peak_memory(pid: int) -> int:
+    """The most that a process ever had, in KiB."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+LEFT_BEHIND = r"""
+[worker]
+concurrency = 4
+[jobs]
+Leave = '(while [ ! -e gone ]; do sleep 0.3; done) & echo said'
+Loud = '(while [ ! -e gone ]; do echo later; done) & setsid sh -c "while [ ! -e gone ]; do echo daemon; sleep 0.1; done" & echo said'
+"""
+
+
+@pytest.mark.slow
+def test_what_a_job_leaves_behind_holds_up_nothing_and_fills_no_table_of_descriptors(kiribi):
+    kiribi.define(LEFT_BEHIND)
+    loud = kiribi.ok("enqueue", "Loud")
+    worker = kiribi.worker()
+    kiribi.ok("wait", loud, "--timeout", "30s")
+    (hands,) = children_of(worker.pid)
+    said = kiribi.ok("logs", loud)
+    counts = []
+    for _ in range(2):
+        kiribi.ok("enqueue", "--batch", "-", stdin='{"job": "Leave"}\n' * 150)
+        kiribi.ok("wait", "--job", "Leave", "--timeout", "50s")
+        counts.append(len(list(Path(f"/proc/{hands}/fd").iterdir())))
+    assert kiribi.ok("logs", loud) == said
+    (kiribi.folder / "gone").touch()
+
+    eventually(lambda: len(list(Path(f"/proc/{hands}/fd").iterdir())) < 20)
+    assert max(counts) < 300, counts
+    assert "said" in said.splitlines()
+    worker.terminate()
+    assert worker.wait(60) == 0
+
+
+RETRIES = r"""
+[worker]
+concurrency = 2
+[logs]
+max_per_attempt = "20KB"
+compress_after = "1s"
+[defaults]
+max_attempts = 3
+backoff = ["1500ms"]
+[jobs]
+Again = '''
+n=$(($(cat tries 2>/dev/null || echo 0) + 1)); echo $n > tries
+for i in $(seq 100); do echo "$n out $i"; done
+sleep 0.3; for i in $(seq 100); do echo "$n err $i" >&2; done
+[ $n -ge 3 ] || { sleep 0.2; exit 1; }
+'''
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [False, True])
+def test_followers_see_each_line_once_and_in_order_over_retries_and_the_end_of_the_job(kiribi, kill):
+    kiribi.define(RETRIES)
+    worker = kiribi.worker()
+    job = kiribi.ok("enqueue", "Again", "--in", "1s")
+    followers = [kiribi.start("logs", "-f", job, "--exit-status", stdout=subprocess.PIPE)]
+    if kill:
+        eventually(lambda: kiribi.json("show", job)["attempts"] == 1 and log_of(kiribi, 1).count(b"\n") > 100)
+        for pid in [*children_of(worker.pid), worker.pid]:
+            os.kill(pid, signal.SIGKILL)
+        worker.wait()
+        worker = kiribi.worker()
+    eventually(lambda: kiribi.json("show", job)["attempts"] == 2)
+    followers.append(kiribi.start("logs", "-f", job, "--attempt", "all", stdout=subprocess.PIPE))
+    shown = [follower.communicate(timeout=60)[0].decode().splitlines() for follower in followers]
+    shown.append(kiribi.ok("logs", job, "--attempt", "all").splitlines())
+
+    told = [f"{n} {stream} {i}" for n in (1, 2, 3) for stream in ("out", "err") for i in range(1, 101)]
+    assert [follower.returncode for follower in followers] == [0, 0]
+    for lines in shown:
+        assert lines == ([line for line in told if line in set(lines)] if kill else told)
+        assert set(told) - set(lines) <= {line for line in told if line.startswith("1 err")}
+    assert kiribi.ok("logs", "-f", job).splitlines() == told[400:]
+    worker.terminate()
+    assert worker.wait(60) == 0
+
+
+def log_of(kiribi, attempt: int) -> bytes:
+    path = kiribi.folder / ".kiribi" / "logs" / str(attempt)
+    return path.read_bytes() if path.exists() else b""
+
+
+@pytest.mark.slow
+def test_what_hands_had_written_when_they_were_killed_in_a_flood_is_read(kiribi):
+    kiribi.define(
+        "[worker]\nconcurrency = 1\n[logs]\nmax_per_attempt = '200KB'\n[jobs.Flood]\nshell = 'yes | cat -n'\nmax_attempts = 1\n"
+    )
+    for number in range(1, 6):
+        kiribi.ok("enqueue", "Flood")
+        worker = kiribi.worker()
+        eventually(lambda number=number: (kiribi.folder / ".kiribi" / "logs" / f"{number}.t{number}").exists())
+        for pid in [*children_of(worker.pid), worker.pid]:
+            os.kill(pid, signal.SIGKILL)
+        worker.wait()
+        kiribi.ok("worker", "--drain")
+        pieces = list(read(kiribi.folder / ".kiribi" / "logs" / str(number), kept=0))
+        done = kiribi("logs", number, "--raw")
+
+        assert kiribi.status(number) == "failed"
+        assert done.returncode == 0
+        assert sum(len(piece.data) for piece in pieces) > 100_000
+        assert [piece.offset for piece in pieces] == offsets(pieces)
+        for piece in pieces:
+            numbers = [int(line.split()[0]) for line in piece.data.splitlines()[1:-1]]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True
+
+
+def offsets(pieces) -> list[int]:
+    place, found = 0, []
+    for piece in pieces:
+        found.append(place)
+        place += len(piece.data) or piece.missing
+    return found
