@@ -202,7 +202,7 @@ def test_the_last_words_of_hands_that_crash_stand_in_the_log_of_the_worker(kirib
     eventually(lambda: kiribi.status(1) == "completed")
 
     log = (kiribi.folder / "log").read_text()
-    assert "the launcher died; 1 attempts are lost with it" in log
+    assert "the launcher died; lost with it: 1 job" in log
     assert "OSError: [Errno 9] Bad file descriptor" in log
     assert outcomes(kiribi, 1) == ["worker_lost", "completed"]
     worker.terminate()
