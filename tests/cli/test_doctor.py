@@ -1,6 +1,7 @@
 """kiribi doctor, where time is the trouble: the clock stands where the test puts it."""
 
 import json
+import os
 
 import pytest
 
@@ -55,3 +56,13 @@ def test_a_clock_that_is_years_behind_is_told(desk):
     desk.now = 1_000_000_000_000
 
     assert [one["mend"] for one in findings(desk, "clock")] == ["timedatectl set-ntp true"]
+
+
+def test_the_free_lock_of_a_dead_worker_is_no_old_file_until_its_jobs_are_settled(desk):
+    run = desk.folder / ".kiribi/run"
+    [lock] = run.glob("worker-*.lock")
+    os.utime(lock, (0, 0))
+    desk.hand.die()
+
+    assert [one["mend"] for one in findings(desk, "workers")] == ["kiribi recover"]
+    assert findings(desk, "processes") == []

@@ -70,6 +70,16 @@ def test_strays_are_found_and_left_where_they_are(tmp_path):
     assert names(tmp_path) == ["1", "2"]
 
 
+def test_a_log_that_is_deleted_while_we_look_is_no_stray(tmp_path):
+    write(tmp_path, n1=10)
+
+    def unknown(attempts):
+        (tmp_path / "1").unlink()
+        return attempts
+
+    assert strays(tmp_path, unknown).attempt_ids == ()
+
+
 def test_young_and_running_logs_are_not_packed(tmp_path):
     write(tmp_path, n1=10, n2=10)
     [changed_at] = {file.changed_at for file in log_files(tmp_path) if file.attempt_id == 1}
