@@ -1,5 +1,7 @@
 """Any command line: an exit code of the list, one sentence, nothing written when refused; no traceback and no hang."""
 
+import signal
+import subprocess
 from itertools import chain
 from typing import get_args
 
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 from kiribi_cli.cli import quick
 from kiribi_cli.cli.declared import FILTER_OPTIONS, GLOBAL_OPTIONS, Option
 from kiribi_cli.cli.main import ALIASES, COMMANDS
-from tests.fuzzed import INTERRUPTED, Desk, fuzz, unfair
+from tests.conftest import KIRIBI, eventually
+from tests.fuzzed import A_BUG, CODES, INTERRUPTED, Desk, fuzz, unfair
+from tests.invariants import processes_of
 
 PLACES = {
     name: where
@@ -138,3 +142,37 @@ def test_any_command_line_is_answered_fairly(desk, words, stdin):
 @given(words=LINES, stdin=st.sampled_from(GIVEN))
 def test_any_command_line_is_answered_fairly_at_length(desk, words, stdin):
     is_answered_fairly(desk, words, stdin)
+
+
+BOUNDS = {"worker": ["--drain", "--max-time", "1s"], "run": ["--timeout", "2s"], "tail": []}
+
+
+@st.composite
+def processes(draw) -> list[str]:
+    """Mostly those that cannot be tried in this process, and now and then any."""
+    name = draw(st.sampled_from([*PROCESSES, *PROCESSES, "tail", draw(st.sampled_from(sorted(PLACES)))]))
+    words = draw(lines(name, {**PLACES, **PROCESSES, "tail": PLACES["logs"]}[name]))
+    place = words.index(name.split()[-1]) + 1
+    return [*words[:place], *BOUNDS.get(name, []), *words[place:]]
+
+
+@pytest.mark.slow
+@fuzz(25)
+@given(words=processes(), stdin=st.sampled_from(GIVEN))
+def test_any_process_ends_fairly_and_leaves_nothing_behind(desk, words, stdin):
+    desk.put_back()
+    process = subprocess.Popen(
+        [KIRIBI, *words], cwd=desk.folder, env=desk.environment, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, said = process.communicate(stdin, timeout=2)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    err = said.decode("utf-8", "replace")
+
+    assert A_BUG not in err
+    assert "Traceback" not in err or "-v" in "".join(words)
+    assert process.returncode in CODES | {INTERRUPTED} or "run" in words
+    assert eventually(lambda: not processes_of(desk.folder.parent))

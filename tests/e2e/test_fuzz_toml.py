@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,22 @@ def test_what_is_no_file_in_the_place_of_jobs_toml_is_told_at_once(desk):
 
     assert {key: answer for key, answer in answers.items() if answer.code not in (2, 4)} == {}
     assert [unfair(answer) for answer in answers.values() if unfair(answer)] == []
+
+
+@pytest.mark.slow
+@fuzz(8)
+@given(content=mutations())
+def test_a_worker_outlives_any_jobs_toml_and_tells_what_is_wrong(kiribi, eventually, content):
+    path = kiribi.define("[jobs.Any]\ncommand = ['true']\n")
+    worker = kiribi.started[0] if kiribi.started else kiribi.worker()
+
+    def is_told(broken: bool) -> bool:
+        return [bool(one["config_error"]) for one in kiribi.json("ps")] == [broken]
+
+    worker.send_signal(signal.SIGHUP)
+    eventually(lambda: is_told(False))
+    path.write_bytes(content)
+    worker.send_signal(signal.SIGHUP)
+
+    assert eventually(lambda: is_told(kiribi("check").returncode != 0))
+    assert worker.poll() is None
