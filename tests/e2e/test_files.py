@@ -120,7 +120,7 @@ def test_everything_made_in_a_whole_life_is_its_owners_alone_from_its_first_mome
 
 
 @pytest.mark.needs("setpriv")
-@pytest.mark.parametrize("umask", [0o077, 0o777])
+@pytest.mark.parametrize("umask", [pytest.param(0o077, marks=pytest.mark.slow), 0o777])
 def test_a_whole_life_goes_well_under_any_umask(kiribi, umask):
     # Root may open what nobody may; without that right it is a user as any other.
     live(kiribi, ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else [], umask)

@@ -190,7 +190,7 @@ class Outcome:
 
 
 @pytest.mark.needs("strace")
-@pytest.mark.parametrize("each", [30, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("each", [60, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_migration_killed_at_any_call_leaves_the_old_or_the_new_and_the_next_one_ends_it(in_memory, tmp_path, each):
     path = put(1, in_memory.folder)
     killed = Killed(in_memory, tmp_path, path.parent, "db", "migrate")
