@@ -19,7 +19,7 @@ from kiribi_cli.runner.ending import Ending
 from kiribi_cli.runner.instant import rfc3339
 from kiribi_cli.runner.log import remove
 from kiribi_cli.runner.plain import deque, signal
-from kiribi_cli.runner.spawn import SpawnFailedError, spawn
+from kiribi_cli.runner.spawn import SpawnFailedError, spare_the_last, spawn
 from kiribi_cli.runner.talk import Door, Tee
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
@@ -270,6 +270,7 @@ class Launcher:
         try:
             opened += os.pipe2(os.O_CLOEXEC)
             opened += os.pipe2(os.O_CLOEXEC)
+            spare_the_last(opened[3])
             out, out_end, err, err_end = opened
             began = monotonic()
             self.brand.put_on(attempt.job)

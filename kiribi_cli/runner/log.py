@@ -15,6 +15,7 @@ import os
 import stat
 
 from kiribi_cli.clock import now_ms
+from kiribi_cli.runner.spawn import spare_the_last
 
 TAIL_FILES = 9
 # Room for one header; so that a cap of any size keeps at least a byte.
@@ -141,6 +142,7 @@ class Log:
         path = tail_path(self._path, self._tails[-1][0]) if self._tails else self._path
         try:
             self._fd = os.open(path, _APPEND, 0o600)
+            spare_the_last(self._fd)
             status = os.fstat(self._fd)
             self._size = status.st_size
             is_file = stat.S_ISREG(status.st_mode)

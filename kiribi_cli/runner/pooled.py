@@ -13,7 +13,7 @@ import os
 
 from kiribi_cli.runner.frames import dumps, loads
 from kiribi_cli.runner.plain import deque
-from kiribi_cli.runner.spawn import SpawnFailedError, spawn
+from kiribi_cli.runner.spawn import SpawnFailedError, spare_the_last, spawn
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ def start_child(base: Base, harness: str, null: int, hands: str) -> Child:
     try:
         for _ in range(3):
             opened += os.pipe2(os.O_CLOEXEC)
+        spare_the_last(opened[5])
         fds = (null, opened[3], opened[5], its_jobs.fileno(), opened[1], turns[1].fileno())
         env = base.env | {"KIRIBI_HANDS": hands}
         pid = spawn(base.setting, base.interpreter, [base.interpreter, harness], env, fds)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kiribi_cli.core.definition import Definition, Limits
-from kiribi_cli.core.outcome import Ended, Exited, NeverStarted, Signalled
+from kiribi_cli.core.outcome import Cancelled, Ended, Exited, NeverStarted, Signalled
 from kiribi_cli.runner.launch import Returned, Started
 
 
@@ -379,3 +379,24 @@ def test_an_attempt_starts_once_there_is_room(bench, eventually, starved):
     ended = eventually(lambda: bench.ended(attempt))
 
     assert ended.outcome == Exited(0)
+
+
+def test_hands_with_hardly_any_descriptors_left_still_find_and_end_what_is_to_go(bench, eventually):
+    deaf = bench.start(
+        """setsid sh -c 'trap "" TERM; echo $$ > deaf; while :; do sleep 0.05; done' & wait""", kill_after_ms=100
+    )
+    talkers = [
+        bench.start("while [ ! -e go ]; do sleep 0.05; done; echo here; touch said; sleep 600") for _ in range(3)
+    ]
+    pid = int(eventually(lambda: (bench.folder / "deaf").exists() and (bench.folder / "deaf").read_text()))
+    eventually(lambda: all(bench.started(talker) for talker in talkers))
+    count = len(list(Path(f"/proc/{bench.hands.pid}/fd").iterdir()))
+    hard = resource.prlimit(bench.hands.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(bench.hands.pid, resource.RLIMIT_NOFILE, (count + 2, hard))
+    (bench.folder / "go").touch()
+    eventually((bench.folder / "said").exists)
+    bench.hands.stop(deaf, "cancel")
+
+    ended = eventually(lambda: bench.ended(deaf))
+    assert isinstance(ended.outcome, Cancelled)
+    assert not Path(f"/proc/{pid}").exists()
