@@ -123,4 +123,6 @@ def history(desk: Desk) -> Desk:
         == sorted(j.id for j in desk.store.find(Filter(), now=NOW))
     )
     desk.now = NOW + 120_000
+    # Its worker lives and is heard.
+    desk.store.heartbeat(desk.hand.id, state="running", now=desk.now)
     return desk
