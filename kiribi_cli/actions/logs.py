@@ -179,7 +179,9 @@ def _attempts(store: Store, job: Job, which: int | Literal["all"] | None) -> lis
 def _path(logs: Path, attempt: Attempt) -> Path:
     path = logs / str(attempt.id)
     if attempt.log_bytes and attempt.finished_at is not None and not _is_there(path):
-        sentence = f"the log of job {attempt.job_id}, attempt {attempt.attempt}, was removed by retention"
+        sentence = (
+            f"the log of job {attempt.job_id}, attempt {attempt.attempt}, was removed by retention, or by somebody"
+        )
         raise KiribiError(
             Code.NOT_FOUND, sentence, hint="logs.total and retention in jobs.toml say how long logs are kept"
         )

@@ -45,7 +45,8 @@ def run(
     """Run a job now, here, in the foreground, and exit with its code. Needs no worker; recorded like any job.
 
     A definition gets the environment that a worker started here would give it. A command after -- gets everything that
-    you have, and one attempt.
+    you have, and one attempt. A pipe gets its output byte for byte, a terminal text and colours of it; when nobody
+    reads any more (| head), what it prints next ends it, and the code is 141.
 
     Examples:
       kiribi run Backup

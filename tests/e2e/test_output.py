@@ -463,3 +463,46 @@ def offsets(pieces) -> list[int]:
         found.append(place)
         place += len(piece.data) or piece.missing
     return found
+
+
+HOSTILE_LOGS = r"""
+[worker]
+concurrency = 4
+[defaults]
+max_attempts = 1
+[jobs]
+Pipe = 'mkfifo ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo lost; seq 9999'
+Folder = 'mkdir ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo lost; exit 3'
+Link = 'ln -s "$PWD/precious" ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo lost'
+Short = 'echo first; sleep 0.3; truncate -s 0 ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo second'
+Junk = 'echo first; sleep 0.3; printf "\033[2Jjunk" > ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo second'
+Gone = 'echo first; sleep 0.3; rm ".kiribi/logs/$KIRIBI_ATTEMPT_ID"; echo second'
+Moved = 'mv .kiribi/logs .kiribi/before; touch .kiribi/logs; echo lost; sleep 0.3; rm .kiribi/logs; mv .kiribi/before .kiribi/logs; echo second'
+"""
+
+
+def test_whatever_becomes_of_a_log_the_job_ends_and_what_lacks_is_said(kiribi):
+    kiribi.define(HOSTILE_LOGS)
+    (kiribi.folder / "precious").write_text("kept")
+    names = ["Pipe", "Folder", "Link", "Short", "Junk", "Gone"]
+    for name in names:
+        kiribi.ok("enqueue", name)
+    kiribi.ok("worker", "--drain")
+    kiribi.ok("enqueue", "Moved")
+    kiribi.ok("worker", "--drain")
+    looked = {job: (kiribi("logs", job), kiribi("logs", "-f", job)) for job in (*names, "Moved")}
+
+    assert {job["job"]: job["exit_code"] for job in kiribi.json("ls")} == dict.fromkeys(looked, 0) | {"Folder": 3}
+    for plain, followed in looked.values():
+        assert plain.stdout == followed.stdout
+        assert A_BUG not in plain.stderr + followed.stderr
+    assert {job: plain.stdout.split() for job, (plain, _) in looked.items()} == {job: [] for job in looked} | {
+        "Short": ["second"], "Junk": ["second"], "Moved": ["second"],
+    }  # fmt: skip
+    assert [job for job, (plain, _) in looked.items() if plain.stderr == ""] == []
+    assert {job: code for job, (plain, _) in looked.items() if (code := plain.returncode)} == {
+        "Pipe": 1,
+        "Folder": 1,
+        "Gone": 3,
+    }
+    assert (kiribi.folder / "precious").read_text() == "kept"
