@@ -17,9 +17,9 @@ from kiribi_cli.runner.attempt import Attempt, Base, stdin_of
 from kiribi_cli.runner.brand import Brand
 from kiribi_cli.runner.ending import Ending
 from kiribi_cli.runner.instant import rfc3339
-from kiribi_cli.runner.log import remove
+from kiribi_cli.runner.log import remove, spare_the_last
 from kiribi_cli.runner.plain import deque, signal
-from kiribi_cli.runner.spawn import SpawnFailedError, spare_the_last, spawn
+from kiribi_cli.runner.spawn import SpawnFailedError, spawn
 from kiribi_cli.runner.talk import Door, Tee
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes

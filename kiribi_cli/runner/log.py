@@ -11,11 +11,11 @@ The first half of the cap goes to the file itself. What follows goes to small ta
 being dropped, until the log is closed and they are appended: so memory is flat and the newest output always readable.
 """
 
+import errno
 import os
 import stat
 
 from kiribi_cli.clock import now_ms
-from kiribi_cli.runner.spawn import spare_the_last
 
 TAIL_FILES = 9
 # Room for one header; so that a cap of any size keeps at least a byte.
@@ -25,6 +25,8 @@ _COPY = 1 << 20
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # Whoever removes a folder does nothing else meanwhile.
 _FOLDERS_MAX = 100
+# A folder of /proc and a file in it, a handle of a process, and whoever knocks at the door; logs take some more.
+_SPARE = 8
 
 
 class Log:
@@ -181,6 +183,14 @@ class Log:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def spare_the_last(fd: int) -> None:
+    """Raise OSError when this descriptor is one of the last that we may open: the hands need some to look at
+    processes and to end them, which must never fail for want of a descriptor.
+    """
+    if fd >= os.sysconf("SC_OPEN_MAX") - _SPARE > 0:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def tail_path(path: str, turn: int) -> str:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 
 from kiribi_cli.runner.frames import dumps, loads
+from kiribi_cli.runner.log import spare_the_last
 from kiribi_cli.runner.plain import deque
-from kiribi_cli.runner.spawn import SpawnFailedError, spare_the_last, spawn
+from kiribi_cli.runner.spawn import SpawnFailedError, spawn
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
 if TYPE_CHECKING:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SCARCITY = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ETXTBSY}
 )
-# A folder of /proc and a file in it, a handle of a process, and whoever knocks at the door; logs take some more.
-_SPARE = 8
 _SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
 
 
@@ -59,14 +57,6 @@ def spawn(setting: Setting, program: str, argv: list[str], env: dict[str, str], 
         raise SpawnFailedError(f"{program}: {error}") from error
     except OSError as error:
         raise SpawnFailedError(_sentence(program, error), error.errno or 0) from error
-
-
-def spare_the_last(fd: int) -> None:
-    """Raise OSError when this descriptor is one of the last that we may open: the hands need some to look at
-    processes and to end them, which must never fail for want of a descriptor.
-    """
-    if fd >= os.sysconf("SC_OPEN_MAX") - _SPARE > 0:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def enter(folder: str) -> None:
