@@ -159,7 +159,8 @@ class Worker:
         for job_id in held_ids:
             self.journal.say(now, f"job {job_id}: its claim was lost, what this worker knows is refused")
         self._failed_for_good = self._failed_for_good or self.flight.failed_for_good
-        is_stopping = self.stopping.phase != "running"
+        # Asked for while we heard nothing, it stands with who we were.
+        is_stopping = self.stopping.phase != "running" or self.store.stop_requested(self.worker_id) is not None
         self._let_go()
         self.lock.renew()
         self.store.hurry(BUSY_S)

@@ -85,7 +85,7 @@ def starts(yard) -> int:
     return len((yard.folder / "starts").read_text().split())
 
 
-def test_what_a_silent_worker_held_is_ended_and_run_again_by_another(yard, pair, time):
+def test_what_a_silent_worker_held_is_ended_and_run_again_by_another(yard, pair, time, eventually):
     zombie, looker, job = pair
     time.passes(12, looker)
     yard.until_finished(looker, job)
@@ -93,7 +93,7 @@ def test_what_a_silent_worker_held_is_ended_and_run_again_by_another(yard, pair,
     lost, again = yard.store.attempts(job)
     assert (lost.outcome, lost.worker, again.outcome, again.worker) == ("worker_lost", "zombie", "completed", "looker")
     assert "worker zombie has been silent for 10s and is declared lost; taken over: 1 job" in yard.log.getvalue()
-    assert (left := look(zombie.hands.pid)) is None or left.state == "Z"
+    assert eventually(lambda: (left := look(zombie.hands.pid)) is None or left.state == "Z")
     assert [event.by for event in yard.store.events() if event.type == "worker.lost"] == ["zombie"]
 
 
@@ -111,6 +111,17 @@ def test_a_worker_that_wakes_up_after_it_was_declared_lost_changes_nothing_and_g
     yard.until_finished(zombie, another)
     assert zombie.worker_id != old
     assert [worker.name for worker in yard.store.workers()] == ["looker", "zombie"]
+
+
+def test_a_silent_worker_that_was_asked_to_stop_does_that_when_it_wakes_up_as_another(yard, pair, time):
+    zombie, looker, job = pair
+    yard.store.ask_to_stop([zombie.worker_id], "drain", now=1)
+    time.passes(12, looker)
+    yard.until_finished(looker, job)
+    wake(zombie)
+
+    assert zombie.stopping.phase == "draining"
+    assert zombie.finished()
 
 
 def test_what_a_silent_worker_had_claimed_ahead_never_starts_in_its_hands(yard, time):
