@@ -7,7 +7,8 @@ import pytest
 
 from kiribi_cli.store.base import Filter
 from kiribi_cli.store.sqlite import SqliteStore
-from tests.e2e.kills import Killed, chosen, thinned
+from tests.e2e.kills import ENDS, Killed, chosen, thinned
+from tests.faults import strace
 
 pytestmark = pytest.mark.needs("strace")
 JOBS = '[jobs.Any]\ncommand = ["true"]\n'
@@ -25,8 +26,8 @@ def look(state: Path, ids: Sequence[int] = ()) -> tuple[list[str], set[int], lis
         store.close()
 
 
-# Of the many calls that make a database, half; of the few of a plain enqueue, each.
-SOME, ALL = ([40, pytest.param(each, marks=pytest.mark.slow)] for each in (2, 1))
+# Of the many calls that make a database, a third; of the few of a plain enqueue, each.
+SOME, ALL = ([40, pytest.param(each, marks=pytest.mark.slow)] for each in (3, 1))
 
 
 @pytest.mark.parametrize("each", SOME)
@@ -70,3 +71,28 @@ def test_a_batch_killed_at_any_call_has_stored_whole_transactions_and_all_ids_it
         broken, lost, there = look(killed.state, [1, *(int(id_) for id_ in done.stdout.split())])
         assert (broken, lost) == ([], set()), call
         assert there in ([1], [1, 2, 3], [1, 2, 3, 4, 5]), call
+
+
+def test_enqueues_killed_beside_a_worker_leave_it_at_work_and_whole_jobs_only(kiribi, tmp_path, eventually):
+    kiribi.worker("-s")
+    state = kiribi.home / ".local" / "state" / "kiribi"
+    files = [state / f"kiribi.db{end}" for end in ENDS]
+    # The last one is the bell: stored, but the worker is not told.
+    points = [("fcntl", n, files) for n in range(1, 12, 2)] + [("pwrite64", n, files) for n in (1, 4, 9)]
+    printed, killed = [], 0
+    for call, nth, paths in [*points, ("fsync", 1, files), ("sendto", 1, [])]:
+        under = strace(tmp_path / "trace", f"{call}:signal=KILL:when={nth}", paths=paths)
+        done = kiribi("enqueue", "--", "true", under=under)
+        printed += [int(id_) for id_ in done.stdout.split()]
+        killed += done.returncode == -9
+    printed.append(int(kiribi.ok("enqueue", "--", "true")))
+    eventually(lambda: not kiribi.json("ls", "--status", "active"))
+    broken, lost, there = look(state, printed)
+    attempts = {id_: kiribi.json("show", id_)["attempts"] for id_ in there}
+
+    assert (broken, lost) == ([], set())
+    assert attempts == dict.fromkeys(there, 1)
+    # What was committed before the kill ran without being rung for.
+    assert len(there) > len(printed)
+    # How many calls there are depends on what the worker does meanwhile.
+    assert killed >= 5
