@@ -54,7 +54,7 @@ read -r _
 for n in 1 2 3; do try "$KIRIBI" enqueue Note from="$who" >> "ids-$who"; done
 for n in 1 2 3 4 5 6 7 8; do echo "{\\"from\\": \\"$who\\"}"; done | try "$KIRIBI" enqueue Note --batch - >> "ids-$who"
 for n in 1 2; do
-    try sqlite3 -cmd '.timeout 30000' .kiribi/kiribi.db "begin immediate; insert into enqueue(job) values ('Note');
+    try sqlite3 -cmd '.timeout 30000' -cmd '.output /dev/null' -cmd 'PRAGMA wal_autocheckpoint=0' -cmd '.output' .kiribi/kiribi.db "begin immediate; insert into enqueue(job) values ('Note');
         select max(id) from v_jobs; commit" >> "ids-$who"
 done
 """
