@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.invariants import processes_of
+
 JOBS = """
 [jobs]
 Talk = ["echo", "hello"]
@@ -27,18 +29,6 @@ def history(kiribi):
     kiribi.ok("worker", "--drain", "-s")
     kiribi.ok("enqueue", "Talk", "--in", "1h")
     return kiribi
-
-
-def processes_of(folder):
-    """Living processes that name the folder: in their environment (jobs) or as an argument (launchers)."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            text = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-        except OSError:
-            continue  # ended meanwhile
-        found += [entry.name] if os.fsencode(f"{folder}/") in text else []
-    return found
 
 
 def logs_of(kiribi):
