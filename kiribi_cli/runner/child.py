@@ -62,7 +62,11 @@ class Harness:
 
     def __init__(self) -> None:
         self.pid = getpid()
-        self.hands = int(os.environ.pop("KIRIBI_HANDS", "0").partition(":")[0]) or getppid()
+        hands, _, brand = os.environ.pop("KIRIBI_HANDS", "0:0:0").split(":")
+        self.hands = int(hands) or getppid()
+        # With the job added: a soft limit that limits nothing, by which all that the job forks is known to be its.
+        self.brand = int(brand)
+        self.no_brand = resource.getrlimit(resource.RLIMIT_RTTIME)
         _die_with_the_hands()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
@@ -138,6 +142,8 @@ class Harness:
         except BlockingIOError:
             # Nobody has been told of the last answers; there may be no other occasion for long.
             self.ring()
+            if self.brand:
+                resource.setrlimit(resource.RLIMIT_RTTIME, self.no_brand)
         return self.turns.recv(1)
 
     def receive(self) -> Any:
@@ -188,6 +194,8 @@ class Harness:
         else:
             self.take_stdin()
         self.variables.set(shared, own)
+        if self.brand:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (self.brand | job, self.no_brand[1]))
         began_at = int(clock() * 1000)
         began = monotonic()
         outcome, result, note = self.call(target, payload is not None, arguments, result_max)

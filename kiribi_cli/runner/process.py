@@ -126,7 +126,8 @@ def _read_marks(process: Process) -> None:
             os.fsdecode(_variable(block, b"KIRIBI_DB")),
         )
         return
-    process.hands = os.fsdecode(_variable(block, b"KIRIBI_HANDS"))
+    # What follows the second colon is for the interpreter itself.
+    process.hands = os.fsdecode(_variable(block, b"KIRIBI_HANDS")).rpartition(":")[0]
     process.brand = brand_of(process.pid)
 
 

@@ -37,7 +37,7 @@ rules = Definition(name="Py", kind="python", python="more:note", cwd=folder)
 launch = prepare(rules, Work(1, 1, "Py", "default", 1, 3, 2, 0, payload='{"n": 1}'), Place(dict(os.environ), sys.executable))
 base = Base(_fields(launch.base))
 null = os.open(os.devnull, os.O_RDWR)
-child = pooled.start_child(base, str(Path(pooled.__file__).with_name("child.py")), null, f"{os.getpid()}:1")
+child = pooled.start_child(base, str(Path(pooled.__file__).with_name("child.py")), null, f"{os.getpid()}:1:0")
 select.select([child.turns], [], [])
 os.kill(child.pid, signal.SIGSTOP)
 os.waitpid(child.pid, os.WUNTRACED)
@@ -73,6 +73,30 @@ def test_what_threw_its_environment_away_is_gone_before_the_next_attempt_starts(
     run(f"! test -d /proc/{pid} || touch both", work={"job_id": 9, "earlier": True}, kill_after_ms=100)
 
     assert not (bench.folder / "both").exists()
+
+
+def test_what_a_callable_forked_is_gone_before_the_next_attempt_and_its_interpreter_is_not(
+    bench, run, call, pid_in, is_running
+):
+    bench.module(
+        "work",
+        "import os, time\n"
+        "def leave():\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        if os.fork(): os._exit(0)\n"
+        "        open('pid', 'w').write(f'{os.getpid()}\\n'); time.sleep(60); os._exit(0)\n"
+        "    while not os.path.exists('pid') or not os.path.getsize('pid'): time.sleep(0.01)\n"
+        "def same(): return os.getpid()",
+    )
+    call("work:leave", work={"job_id": 9}, reuse=100)
+    pid, interpreter = pid_in("pid"), call("work:same", work={"job_id": 10}, reuse=100).result
+    found = {process.pid for process in leftovers((), bench.db, jobs=[9, 10])}
+    call("work:same", work={"job_id": 9, "earlier": True}, reuse=100, kill_after_ms=100)
+
+    assert found == {pid}
+    assert not is_running(pid)
+    assert is_running(int(interpreter))
 
 
 def test_hands_and_what_is_started_by_the_way_are_not_branded(bench, run):
