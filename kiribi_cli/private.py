@@ -4,6 +4,7 @@ Knows nothing of what is in them. On the way of a first `kiribi enqueue`: light 
 """
 
 import os
+from errno import EINVAL
 
 from kiribi_cli.errors import Code, KiribiError
 
@@ -44,6 +45,10 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
         return  # not ours to read, so nothing of ours was made in it
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some file systems know no fsync of folders; it is theirs to keep names safe, as SQLite has it, too.
+        if error.errno != EINVAL:
+            raise
     finally:
         os.close(handle)
 

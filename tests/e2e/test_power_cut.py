@@ -14,6 +14,7 @@ from kiribi_cli.errors import KiribiError
 from kiribi_cli.store.sqlite import SqliteStore
 from tests.conftest import Kiribi
 from tests.e2e.power import Disk, Op, cuts, ops, traced
+from tests.faults import strace
 
 pytestmark = pytest.mark.needs("strace")
 JOBS = '[jobs.Any]\ncommand = ["true"]\n'
@@ -198,6 +199,17 @@ def test_one_fsync_stands_between_the_commit_and_the_printed_id(any_job, tmp_pat
 
     assert [op for op in before if op.path == wal and op.call == "pwrite64"]
     assert _left_unsynced(before, wal) == []
+
+
+@pytest.mark.parametrize(("error", "code"), [("EINVAL", 0), ("EIO", 7)])
+def test_a_folder_that_cannot_be_synced_is_told_and_one_that_need_not_be_is_fine(any_job, tmp_path, error, code):
+    # That the name of .kiribi is on the disk.
+    under = strace(tmp_path / "trace", f"fsync:error={error}", paths=[any_job.folder])
+    done = any_job("enqueue", "Any", under=under)
+
+    assert (done.returncode, done.stdout) == (code, "1\n" if code == 0 else "")
+    assert "Traceback" not in done.stderr
+    assert any_job.ok("enqueue", "Any") == ("2" if code == 0 else "1")
 
 
 def _left_unsynced(trace: list[Op], path: str) -> list[str]:
