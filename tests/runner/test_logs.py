@@ -1,5 +1,6 @@
 """What jobs print is kept: bytes unchanged, in order, under a cap, readable while it grows."""
 
+import itertools
 import os
 import resource
 import sys
@@ -295,3 +296,18 @@ def hurt(path: Path, how: str, where: float, junk: bytes) -> None:
             path.write_bytes(data[:at] + junk + data[at:])
         case "drop":
             path.unlink()
+
+
+def test_a_log_whose_writer_was_killed_between_joining_and_tidying_is_read_once(path):
+    log = Log(str(path), 20_000)
+    for number in range(5000):
+        log.write(b"out", b"%06d\n" % number)
+    parts = {part: part.read_bytes() for part in path.parent.iterdir() if part != path}
+    expected = whole(read(path))
+    log.close()
+    for part, content in parts.items():
+        part.write_bytes(content)
+    pieces = list(itertools.islice(read(path), 100_000))
+
+    assert len(parts) > 2
+    assert whole(pieces) == expected
