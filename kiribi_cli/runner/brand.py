@@ -51,6 +51,15 @@ def brand(job: int, db: str | None) -> int:
     return _OURS | ((digest ^ digest >> 12) & ((1 << _DB_BITS) - 1)) << _JOB_BITS | job
 
 
+def brand_of_none(db: str | None) -> int:
+    """Give the number to which the id of a job is added to make its brand; 0 where there is none.
+
+    >>> brand_of_none("/srv/a.db") + 7 == brand(7, "/srv/a.db"), brand_of_none(None)
+    (True, 0)
+    """
+    return max(0, brand(1, db) - 1)
+
+
 def brand_of(pid: int) -> int:
     """Read what a process is marked with; 0: nothing, or it is not ours to signal."""
     try:

@@ -91,6 +91,9 @@ class Harness:
         self.ended = 0.0
         self.looked_at = 0.0
         self.mark = b""
+        # By which what a job leaves behind is known for its own: see brand.py. A fork keeps none of its variables.
+        self.brand = 0
+        self.plain_rttime = resource.getrlimit(resource.RLIMIT_RTTIME)
         self.rang = 0.0
         self.used = _used()
         self.unseen = 0.0
@@ -105,7 +108,10 @@ class Harness:
 
     def serve(self) -> None:
         """Run jobs until the hands close the socket."""
-        self.mark = b"\0kiribi:" + self.jobs.recv(PACKET) + b":"
+        secret, brand = self.jobs.recv(PACKET).split()
+        self.mark = b"\0kiribi:" + secret + b":"
+        if self.plain_rttime[1] == resource.RLIM_INFINITY:
+            self.brand = int(brand)
         self.answer(b"[0]\n")
         number = -1
         target, shared, rules = "", {}, []
@@ -197,12 +203,16 @@ class Harness:
         if self.brand:
             resource.setrlimit(resource.RLIMIT_RTTIME, (self.brand | job, self.no_brand[1]))
         began_at = int(clock() * 1000)
+        if self.brand:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (self.brand + job, resource.RLIM_INFINITY))
         began = monotonic()
         outcome, result, note = self.call(target, payload is not None, arguments, result_max)
         self.ended = ended = monotonic()
         if getpid() != self.pid:
             # The job forked and its child came back here: it has nothing to answer.
             leave(0)
+        if self.brand:
+            resource.setrlimit(resource.RLIMIT_RTTIME, self.plain_rttime)
         self.flush()
         end = self.mark + b"%020d\n" % attempt
         self.write(self.out, end)
@@ -474,7 +484,8 @@ def _values() -> tuple[Any, ...]:
 # Python 3.8 can be too old for a limit.
 DIGITS = getattr(sys, "get_int_max_str_digits", lambda: None)
 SIGNALS = [number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP)]
-LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+# But for the one that is the brand.
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_RTTIME"]
 # Seconds that it takes to start a process, at the least.
 SPAWN = 0.00005
 # The exit code (EX_OSERR) of a child that cannot talk to the hands any more.

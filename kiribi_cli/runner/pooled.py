@@ -36,7 +36,15 @@ class Child:
     `since`: when that one became the first (monotonic seconds).
     """
 
-    def __init__(self, base: Base, pid: int, jobs: socket, turns: tuple[socket, socket], fds: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        base: Base,
+        pid: int,
+        jobs: socket,
+        turns: tuple[socket, socket],
+        fds: tuple[int, ...],
+        brand: int,
+    ) -> None:
         self.base = base
         self.pid = pid
         self.jobs = jobs
@@ -58,7 +66,7 @@ class Child:
         secret = os.urandom(8).hex().encode()
         mark = b"\0kiribi:" + secret + b":"
         self.streams = {self.out: Stream(b"out", mark), self.err: Stream(b"err", mark)}
-        jobs.send(secret)
+        jobs.send(b"%b %d" % (secret, brand))
 
     def give(self, attempts: list[Attempt], files: str, no_payload: str) -> None:
         """Have it run these, all alike but for their payloads. Raises OSError when it cannot take them now."""
@@ -162,8 +170,9 @@ class Stream:
         return pieces
 
 
-def start_child(base: Base, harness: str, null: int, hands: str) -> Child:
-    """Start an interpreter for callables. `hands` names us, for whoever has to end it when we are killed.
+def start_child(base: Base, harness: str, null: int, hands: str, brand: int = 0) -> Child:
+    """Start an interpreter for callables. `hands` names us, for whoever has to end it when we are killed. `brand`:
+    as brand_of_none gives it, for the harness to put on what each job starts.
 
     Raises SpawnFailedError or OSError.
     """
@@ -192,7 +201,7 @@ def start_child(base: Base, harness: str, null: int, hands: str) -> Child:
     jobs.setblocking(False)  # noqa: FBT003  (takes no keywords)
     for fd in opened[::2]:
         os.set_blocking(fd, False)
-    return Child(base, pid, jobs, turns, tuple(opened[::2]))
+    return Child(base, pid, jobs, turns, tuple(opened[::2]), brand)
 
 
 def _hush(turns: socket) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from kiribi_cli.clock import monotonic, now_ms, sleep
+from kiribi_cli.runner.brand import brand_of_none
 from kiribi_cli.runner.pooled import INLINE, Child, start_child
 
 TYPE_CHECKING = False  # importing typing costs the hands two megabytes
@@ -123,7 +124,7 @@ class Pool:
             if not child.is_leaving and child.given < base.reuse:
                 return child
             self._leave(child)
-        child = start_child(base, self._harness, self._hands.null, self._hands.hands_id)
+        child = start_child(base, self._harness, self._hands.null, self._hands.hands_id, brand_of_none(self._hands.db))
         self._children[child.pid] = child
         self._hands.watch(child.turns.fileno(), self._rang, child)
         return child

@@ -246,6 +246,45 @@ def test_a_kill_for_want_of_memory_is_named_and_any_other_is_not(kiribi):
     assert told == [plain, hungry, plain, hungry]
 
 
+STRAYS = """
+import os, signal, time
+def stray(name):
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with open(name, "w") as file: file.write(str(os.getpid()))
+        time.sleep(600)
+        os._exit(0)
+    while not (os.path.exists(name) and os.path.getsize(name)): time.sleep(0.01)
+def slow():
+    stray("slow")
+    time.sleep(600)
+def twice():
+    if os.environ["KIRIBI_ATTEMPT"] == "2":
+        return os.path.exists("/proc/" + open("twice").read())
+    stray("twice")
+    os._exit(3)
+def fine(): return "fine"
+"""
+
+
+def test_what_a_callable_forked_off_is_ended_with_it_and_before_it_runs_again(kiribi):
+    (kiribi.folder / "strays.py").write_text(STRAYS)
+    kiribi.define(
+        DEFAULTS
+        + "backoff = '100ms'\n[jobs.Slow]\npython = 'strays:slow'\ntimeout = '500ms'\n"
+        + "[jobs.Twice]\npython = 'strays:twice'\nmax_attempts = 2\n[jobs.Fine]\npython = 'strays:fine'\n"
+    )
+    for name in ("Slow", "Twice", "Fine"):
+        kiribi.ok("enqueue", name)
+    kiribi.ok("worker", "--drain", "-j", 1)
+
+    slow, twice, fine = kiribi.json("show", 1, 2, 3)
+    assert (slow["error"]["message"], fine["result"]) == ("timed out after 0.5s", "fine")
+    assert not Path("/proc", (kiribi.folder / "slow").read_text()).exists()
+    assert (twice["status"], twice["attempts"], twice["result"]) == ("completed", 2, False)
+
+
 EVIL = """
 import ctypes, gc, json, locale, math, os, resource, signal, socket, sys, threading, time, warnings
 def now():
@@ -254,7 +293,7 @@ def now():
     return {
         "status": [status[name].strip() for name in ("Umask", "Uid", "Gid", "SigBlk", "Threads")],
         "signals": [str(signal.getsignal(number)) for number in range(1, 32)], "timers": timers,
-        "limits": [resource.getrlimit(limit) for limit in range(16)], "nice": os.nice(0),
+        "limits": [resource.getrlimit(limit) for limit in range(15)], "nice": os.nice(0),
         "folder": os.getcwd(), "path": sys.path, "locale": locale.setlocale(locale.LC_ALL), "zone": time.tzname,
         "python": [gc.isenabled(), sys.getrecursionlimit(), str(sys.gettrace()), str(sys.excepthook), len(warnings.filters)],
         "socket": socket.getdefaulttimeout(), "blocking": [os.get_blocking(fd) for fd in (1, 2)],
