@@ -152,18 +152,22 @@ def read_lines(file: BinaryIO, stopped: Callable[[], bool]) -> Iterator[list[byt
     descriptor = file.fileno()
     waiter = poll()
     waiter.register(descriptor, POLLIN)
-    rest = b""
+    # What has come of a line that has not ended: put together once, or a long one would be copied with every piece.
+    begun: list[bytes] = []
     while not stopped():
         # Asking again and again keeps a signal from waiting behind a silent pipe.
         if not waiter.poll(_PAUSE_MS):
             yield []
             continue
         if not (chunk := read(descriptor, _CHUNK)):
-            if rest:
+            if rest := b"".join(begun):
                 yield [rest]
             return
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > LINE_MAX:
-            raise usage(f"a line is longer than {LINE_MAX:,} bytes", "one job is one line")
-        if lines:
+        if b"\n" not in chunk:
+            begun.append(chunk)
+        else:
+            *lines, rest = b"".join([*begun, chunk]).split(b"\n")
             yield lines
+            begun = [rest]
+        if sum(map(len, begun)) > LINE_MAX:
+            raise usage(f"a line is longer than {LINE_MAX:,} bytes", "one job is one line")

@@ -54,6 +54,8 @@ def _source(at: "Here", file: str | None) -> "tuple[Path, str | None]":
 
     if file == "-":
         # Relative paths in it start here.
+        if sys.stdin is None:
+            raise KiribiError(Code.USAGE, "check -: stdin is closed", hint="kiribi check FILE")
         data = sys.stdin.buffer.read()
         try:
             return Path.cwd() / "jobs.toml", data.decode("utf-8")

@@ -229,6 +229,8 @@ def import_(ctx: Context, file: Source) -> int:
     from kiribi_cli.actions.archive import load
 
     at = here(ctx)
+    if file == "-" and sys.stdin is None:
+        raise KiribiError(Code.USAGE, "db import -: stdin is closed", hint="kiribi db import FILE")
     try:
         source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115  (closed below)
     except OSError as error:

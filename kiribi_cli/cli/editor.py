@@ -22,7 +22,7 @@ def edited(at: "Here", text: str, read: Callable[[str], Read]) -> Read:
 
     What `read` refuses is told, and the editor opens again with what was written, unless the answer is no.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or at.globals.no_input:
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()) or at.globals.no_input:
         raise KiribiError(
             Code.USAGE, "there is no terminal to edit in", hint="say by options what is to change; see --help"
         )

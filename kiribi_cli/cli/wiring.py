@@ -5,7 +5,7 @@ A command reads: `at = here(ctx)`, then at.config, at.store, at.out, at.ids(...)
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from functools import cached_property
 from pathlib import Path
@@ -341,5 +341,15 @@ def _go_to(folder: str) -> None:
         raise KiribiError(Code.USAGE, f"cannot go to {folder} (-C): {error.strerror}") from error
 
 
-def _from_stdin() -> list[str]:
-    return sys.stdin.read().split() if sys.stdin else []
+def _from_stdin() -> Iterator[str]:
+    """Words, as they come; of what never ends and is no word, the beginning."""
+    rest = ""
+    while sys.stdin and (text := sys.stdin.read(65_536)):
+        *words, rest = (rest + text + ".").split()
+        rest = rest[:-1]
+        yield from words
+        if len(rest) > 1_000:
+            yield rest
+            return
+    if rest:
+        yield rest

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -127,3 +128,29 @@ def test_a_folder_that_may_not_be_entered_is_told(kiribi):
 
     assert done.returncode == 2
     assert "Permission denied" in done.stderr
+
+
+def shell(kiribi, line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", line], cwd=kiribi.folder, env=kiribi.environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(("words", "code"), [("show -", 2), ("enqueue Good --batch -", 2), ("enqueue Good -p -", 6)])
+def test_what_never_ends_is_refused_after_its_beginning(kiribi, words, code):
+    kiribi.define(JOBS)
+    kiribi.ok("enqueue", "Good")
+    done = shell(kiribi, f"tr '\\0' x < /dev/zero | kiribi {words}")
+
+    assert done.returncode == code
+    assert done.stderr.startswith("Error: ")
+    assert kiribi.json("ls", "--count") == {"count": 1}
+
+
+@pytest.mark.parametrize("words", ["check -", "db import -", "enqueue Good -p -", "enqueue Good --batch -"])
+def test_a_closed_stdin_is_told(kiribi, words):
+    kiribi.define(JOBS)
+    done = shell(kiribi, f"kiribi {words} <&-")
+
+    assert done.returncode == 2
+    assert "stdin is closed" in done.stderr
