@@ -229,6 +229,51 @@ kill_after = "100ms"
     assert litter(kiribi) == []
 
 
+# A callable that stops its launcher before that can note that it has begun, kills its worker, and is deaf.
+HIDDEN = """
+import fcntl, os, signal, time
+def work():
+    lock = open("lock", "a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        open("overlap", "w")
+    if os.environ["KIRIBI_ATTEMPT"] == "1":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        hands = os.getppid()
+        with open(f"/proc/{hands}/stat") as file:
+            brain = int(file.read().rpartition(")")[2].split()[1])
+        os.kill(hands, signal.SIGSTOP)
+        os.kill(brain, signal.SIGKILL)
+        time.sleep(600)
+"""
+
+
+def test_a_callable_of_which_only_its_stopped_hands_know_is_gone_before_it_runs_again(kiribi):
+    (kiribi.folder / "hidden.py").write_text(HIDDEN)
+    kiribi.define('[jobs.Hidden]\npython = "hidden:work"\nbackoff = "1ms"\nkill_after = "300ms"\n')
+    kiribi.ok("enqueue", "Hidden")
+    assert kiribi.start("worker").wait(30) == -signal.SIGKILL
+    kiribi.ok("worker", "--drain")
+
+    assert outcomes(kiribi, 1) == ["worker_lost", "completed"]
+    assert not (kiribi.folder / "overlap").exists()
+
+
+def test_what_stopped_hands_were_told_to_run_by_a_brain_that_is_dead_never_begins(kiribi, eventually):
+    kiribi.define('[jobs.Once]\nshell = "echo $KIRIBI_ATTEMPT >> began"\nbackoff = "1ms"\n')
+    worker = kiribi.worker()
+    os.kill(hands_of(worker), signal.SIGSTOP)
+    kiribi.ok("enqueue", "Once")
+    eventually(lambda: kiribi.status(1) == "running")
+    kill(worker.pid)
+    worker.wait()
+    kiribi.ok("worker", "--drain")
+
+    assert outcomes(kiribi, 1)[-1] == "completed"
+    assert (kiribi.folder / "began").read_text() == "2\n"
+
+
 KILLERS = {
     "brain": "kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)",
     "hands": "kill -9 $PPID",
