@@ -91,9 +91,9 @@ class Desk:
 
     def __call__(self, *words: str, stdin: bytes = b"", within: float = 5.0) -> Answer:
         """Run a command in this process. One that waits gets its Ctrl-C after `within` seconds."""
-        with _streams(stdin) as said, _interrupted(within):
+        with _streams(stdin) as said:
             began = time.monotonic()
-            code = main(list(words))
+            code = _interrupted(list(words), within)
         return Answer(code, *(each.decode("utf-8", "replace") for each in said), time.monotonic() - began)
 
 
@@ -123,19 +123,26 @@ def _streams(stdin: bytes) -> Iterator[list[bytes]]:
                 said.append(file.read())
 
 
-@contextlib.contextmanager
-def _interrupted(within: float) -> Iterator[None]:
+def _interrupted(words: list[str], within: float) -> int:
+    """Run a command; interrupt it again and again if need be: a callback of the interpreter would swallow the first."""
+    armed = [True]
+
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        if armed:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    # Again and again: what is raised in a callback of the interpreter itself goes by unseen.
     signal.setitimer(signal.ITIMER_REAL, within, 2)
     try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        code = main(words)
+        armed.clear()
+    except KeyboardInterrupt:
+        # As it came back.
+        armed.clear()
+        code = INTERRUPTED
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    return code
 
 
 def unfair(answer: Answer, *words: str) -> str | None:

@@ -87,7 +87,13 @@ def _insert(db: Database, records: list[dict[str, Any]]) -> None:
         values = {name: _read(name, record[name]) for name in known[table]}
         try:
             db.connection.execute(_inserting(table, known[table]), values)
-        except (driver.IntegrityError, driver.InterfaceError, driver.ProgrammingError, OverflowError) as error:
+        except (
+            driver.IntegrityError,
+            driver.InterfaceError,
+            driver.ProgrammingError,
+            OverflowError,
+            UnicodeError,
+        ) as error:
             raise _unreadable(f"{error}: {str(record)[:100]}") from error
 
 
@@ -111,7 +117,7 @@ def _set_counters(db: Database, counters: Any) -> None:
     if not isinstance(counters, dict):
         raise _unreadable("its head line has no counters")
     for table, seq in counters.items():
-        if table in TABLES and isinstance(seq, int):
+        if table in TABLES and isinstance(seq, int) and abs(seq) < 2**63:
             db.run("house.add_counter", table=table, seq=seq)
             db.run("house.set_counter", table=table, seq=seq)
 

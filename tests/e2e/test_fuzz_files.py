@@ -181,3 +181,12 @@ def test_a_changed_export_is_imported_whole_or_not_at_all(desk, export, data):
 @given(data=st.data())
 def test_a_changed_export_is_imported_whole_or_not_at_all_at_length(desk, export, data):
     is_imported(desk, data.draw(exports(export)))
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"), [(1, "job", "\ud800"), (1, "id", 2**63), (0, "counters", {"jobs": 2**70})]
+)
+def test_a_value_that_no_database_holds_is_no_bug(desk, export, line, key, value):
+    record = json.loads(export[line]) | {key: value}
+
+    is_imported(desk, b"\n".join([*export[:line], json.dumps(record).encode(), *export[line + 1 :]]))
