@@ -47,13 +47,17 @@ class Liveness:
             raise KiribiError(Code.CONFLICT, sentence, hint="kiribi ps lists them") from None
         return descriptor
 
-    def renew(self) -> bool:
-        """Take the lock again where somebody has removed its file; true if that was so."""
+    def is_missing(self) -> bool:
+        """Whether somebody has removed the file of the lock."""
         try:
-            if os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:  # noqa: PTH116  (once a second for ever)
-                return False
+            return os.stat(self._path).st_ino != os.fstat(self._fd).st_ino  # noqa: PTH116  (once a second for ever)
         except OSError:
-            pass  # not there, or not to be reached
+            return True  # not there, or not to be reached
+
+    def renew(self) -> bool:
+        """Take the lock again where somebody has removed its file; true if that was so. Raises STORE."""
+        if not self.is_missing():
+            return False
         old, self._fd = self._fd, self._taken()
         os.close(old)
         return True

@@ -296,14 +296,19 @@ class Worker:
 
     def _restore_run_folder(self) -> None:
         """Somebody may have tidied away what shows that we live, and where we are woken."""
+        if not self.lock.is_missing():
+            return
+        # Whoever declared us lost has removed it, too: then there is nothing to restore.
+        self.duties.beat(self.stopping)
         if self.lock.renew():
             self.journal.say(clock.now_ms(), f"the folder {self.setup.run_dir} was removed: it is made again")
             # What nobody can ring for is found by the poll.
             with suppress(OSError):
-                bell = self.store.listen(self.worker_id)
-                self.wake.remove(self.bell)
-                self.bell = bell
-                self.wake.add(bell)
+                if self.bell in self.wake:
+                    self.wake.remove(self.bell)
+                self.bell.close()
+                self.bell = self.store.listen(self.worker_id)
+                self.wake.add(self.bell)
 
     def _adopt(self) -> None:
         """Take over what dead workers held; what was to live on goes on here, beyond the slots if need be."""

@@ -109,6 +109,7 @@ def test_a_worker_that_wakes_up_after_it_was_declared_lost_changes_nothing_and_g
     assert dump(yard) == before
     assert re.search(r"zombie was silent for \d\ds and was declared lost; taken over: 1 job", yard.log.getvalue())
     assert "job 1: its claim was lost, what this worker knows is refused" in yard.log.getvalue()
+    assert "was removed" not in yard.log.getvalue()
     another = yard.enqueue("Brief")
     yard.until_finished(zombie, another)
     assert zombie.worker_id != old
