@@ -3,6 +3,7 @@
 import itertools
 import os
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -311,3 +312,15 @@ def test_a_log_whose_writer_was_killed_between_joining_and_tidying_is_read_once(
 
     assert len(parts) > 2
     assert whole(pieces) == expected
+
+
+def test_a_head_that_ends_in_half_a_header_sends_no_reader_round_in_circles(path):
+    log = Log(str(path), 20_000)
+    for number in range(5000):
+        log.write(b"out", b"%06d\n" % number)
+    with path.open("ab") as head:
+        head.write(b"out 17")
+    code = f"from kiribi_cli.runner.output import read; print(len(list(read({str(path)!r}))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+
+    assert int(done.stdout) > 100
