@@ -277,7 +277,8 @@ def test_what_a_callable_forked_off_is_ended_with_it_and_before_it_runs_again(ki
     )
     for name in ("Slow", "Twice", "Fine"):
         kiribi.ok("enqueue", name)
-    kiribi.ok("worker", "--drain", "-j", 1)
+    # Four attempts: a worker that drains would not wait for the second of Twice.
+    kiribi.ok("worker", "--max-jobs", 4, "-j", 1)
 
     slow, twice, fine = kiribi.json("show", 1, 2, 3)
     assert (slow["error"]["message"], fine["result"]) == ("timed out after 0.5s", "fine")
