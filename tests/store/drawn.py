@@ -70,7 +70,7 @@ NONSENSE = (
     "UPDATE jobs SET finished_at = 1 WHERE finished_at IS NULL", "UPDATE jobs SET finished_at = NULL WHERE finished_at > 0",
     "UPDATE jobs SET attempt_id = NULL WHERE status = 'running'", "UPDATE jobs SET attempt_id = 1 WHERE status <> 'running'",
     "UPDATE jobs SET worker_id = NULL WHERE status = 'running'", "UPDATE jobs SET worker_id = 1 WHERE status <> 'running'",
-    "UPDATE jobs SET unique_hold = x'00' WHERE unique_hash IS NOT NULL",
+    "UPDATE jobs SET unique_hold = x'00' WHERE id = (SELECT min(id) FROM jobs WHERE unique_hash IS NOT NULL)",
     """INSERT INTO jobs (job, kind, status, lane, unique_hash, unique_hold, created_at, run_at)
        SELECT job, kind, 'pending', lane, unique_hash, unique_hold, 1, 1 FROM jobs WHERE unique_hold IS NOT NULL""",
     """INSERT INTO jobs (id, job, kind, status, lane, created_at, run_at)

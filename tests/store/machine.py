@@ -154,18 +154,39 @@ class Life(RuleBasedStateMachine):
         )
         self.stage.turn(mate, ends=ends, **others)
 
-    @rule(data=st.data(), ends=st.lists(drawn.ENDS, min_size=1, max_size=3), begins=st.booleans())
-    @precondition(lambda self: self._zombies())
-    def a_worker_wakes_up_that_was_taken_for_dead(self, data: Any, ends: list[str], begins: bool) -> None:
-        mate = self._one(data, self._zombies())
-        doing = [self.stage.end(mate, claim, how) for claim, how in zip(mate.claims, ends, strict=False)]
-        returned = [claim for claim in mate.claims[len(doing) :] if not self.world.live(claim, mate.id)]
-        self._end(mate, doing, begins=mate.claims[:2] if begins else (), returned=returned)
+    @rule(
+        data=st.data(),
+        before=st.sampled_from(["nothing", "begun", "settled", "settled", "given back"]),
+        wakes=drawn.OFTEN,
+    )
+    def a_worker_is_taken_for_dead(self, data: Any, before: str, wakes: bool) -> None:
+        """Another takes over what it has, and goes on with it; and then it wakes up, and goes on as well."""
+        stage, crew = self.stage, self.stage.crew(alive=True)
+        sleeper = self._one(data, [mate for mate in crew if mate.claims] or crew)
+        if not sleeper.claims:
+            stage.turn(sleeper, want=EVERYTHING)
+        other = next(mate for mate in crew if mate is not sleeper)
+        mine = list(sleeper.claims)
+        stage.take_over(other, other.hand.store.held_by(sleeper.id))
+        ours = [claim for claim in mine if self.world.live(claim, other.id)]
+        if before == "begun":
+            stage.turn(other, begins=ours)
+        elif before == "settled":
+            self._end(other, [stage.end(other, claim, data.draw(drawn.ENDS)) for claim in ours])
+        elif before == "given back":
+            stage.turn(other, returned=[claim for claim in ours if claim.attempt_id not in self.world.attempts])
+        if before in ("settled", "given back"):
+            # Some of it may wait again, and be claimed by whom it was lost.
+            stage.turn(data.draw(st.sampled_from([sleeper, sleeper, other])), want=EVERYTHING)
+        if wakes:
+            self._goes_on(sleeper, mine, data)
 
-    def _zombies(self) -> list[Mate]:
-        """Those whose claims are not theirs any more, and who do not know it."""
-        crew = self.stage.crew()
-        return [mate for mate in crew if any(not self.world.live(claim, mate.id) for claim in mate.claims)]
+    def _goes_on(self, mate: Mate, claims: list[Claim], data: Any) -> None:
+        doing = data.draw(st.sampled_from(["begin", "complete", "end", "give back"]))
+        stale = [claim for claim in claims if not self.world.live(claim, mate.id)]
+        hows = st.just("complete") if doing == "complete" else drawn.ENDS
+        ends = [self.stage.end(mate, claim, data.draw(hows)) for claim in stale if doing in ("complete", "end")]
+        self._end(mate, ends, begins=stale if doing == "begin" else (), returned=stale if doing == "give back" else ())
 
     @rule(data=st.data(), want=drawn.WANTS)
     def a_worker_takes_its_turn(self, data: Any, want: Want | None) -> None:
@@ -391,7 +412,7 @@ class Life(RuleBasedStateMachine):
 
     # -- history
 
-    @rule(keep=drawn.RULES, quicker=drawn.RARELY)
+    @rule(keep=drawn.RULES, quicker=st.booleans())
     def sweep(self, keep: Retention, quicker: bool) -> None:
         """Batch by batch; sometimes a person is quicker, and runs a job again that was about to go."""
         if quicker:

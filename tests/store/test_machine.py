@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from kiribi_cli.store.sqlite import SqliteStore
@@ -35,10 +35,14 @@ def sqlite_places(folder: Path) -> Iterator[Opener]:
 BACKENDS = {"sqlite": sqlite_places}
 
 
-def live(places: Iterator[Opener], examples: int, **options: Any) -> None:
-    """Live so many lives, each in a place of its own; raises what one of them found."""
+def live(places: Iterator[Opener], examples: int, *, number: int | None = None, **options: Any) -> None:
+    """Live so many lives, each in a place of its own; raises what one of them found. `number`: always the same lives."""
+
+    def life() -> Life:
+        return Life(next(places))
+
     run_state_machine_as_test(
-        lambda: Life(next(places)),
+        life if number is None else seed(number)(life),
         settings=settings(
             max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), **options
         ),
