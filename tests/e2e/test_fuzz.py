@@ -138,7 +138,7 @@ def test_any_command_line_is_answered_fairly(desk, words, stdin):
 
 
 @pytest.mark.slow
-@fuzz(600)
+@fuzz(400)
 @given(words=LINES, stdin=st.sampled_from(GIVEN))
 def test_any_command_line_is_answered_fairly_at_length(desk, words, stdin):
     is_answered_fairly(desk, words, stdin)
@@ -157,7 +157,7 @@ def processes(draw) -> list[str]:
 
 
 @pytest.mark.slow
-@fuzz(25)
+@fuzz(15)
 @given(words=processes(), stdin=st.sampled_from(GIVEN))
 def test_any_process_ends_fairly_and_leaves_nothing_behind(desk, words, stdin):
     desk.put_back()

@@ -66,14 +66,14 @@ def is_survived(desk: Desk, database: bytes, words: list[str]) -> None:
     assert unfair(answer, *words) is None
 
 
-@fuzz(120)
+@fuzz(80)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
 def test_a_damaged_database_is_told_or_survived(desk, data, words):
     is_survived(desk, data.draw(damages(desk.database)), words)
 
 
 @pytest.mark.slow
-@fuzz(500)
+@fuzz(300)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
 def test_a_damaged_database_is_told_or_survived_at_length(desk, data, words):
     is_survived(desk, data.draw(damages(desk.database)), words)
@@ -177,7 +177,7 @@ def test_a_changed_export_is_imported_whole_or_not_at_all(desk, export, data):
 
 
 @pytest.mark.slow
-@fuzz(250)
+@fuzz(150)
 @given(data=st.data())
 def test_a_changed_export_is_imported_whole_or_not_at_all_at_length(desk, export, data):
     is_imported(desk, data.draw(exports(export)))

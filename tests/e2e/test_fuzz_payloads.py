@@ -112,7 +112,7 @@ def all_doors_agree(desk: Desk, payload: bytes) -> None:
         assert by_sql(desk.folder, payload) == entered["stdin"], entered
 
 
-@fuzz(60)
+@fuzz(30)
 @given(payload=BYTES)
 @example(payload=b"[]\f")
 @example(payload=b"[" * 64 + b"]" * 64)
@@ -124,7 +124,7 @@ def test_all_doors_agree_about_any_payload(there, payload):
 
 
 @pytest.mark.slow
-@fuzz(150)
+@fuzz(80)
 @given(payload=BYTES)
 def test_all_doors_agree_about_any_payload_at_length(there, payload):
     all_doors_agree(there, payload)

@@ -73,7 +73,7 @@ def test_a_changed_jobs_toml_works_or_is_told_with_places(desk, content):
 
 
 @pytest.mark.slow
-@fuzz(300)
+@fuzz(150)
 @given(content=mutations())
 def test_a_changed_jobs_toml_works_or_is_told_with_places_at_length(desk, content):
     is_checked(desk, content)
