@@ -154,7 +154,8 @@ def unfair(answer: Answer, *words: str) -> str | None:
         return "a bug: " + next(line for line in lines if A_BUG in line)
     if answer.code not in CODES:
         return f"exit {answer.code}"
-    if answer.code not in (0, 1, 124) and not answer.err.strip() and words[:1] != ("check",):
+    # In JSON the answer itself says what was refused, and so does that of `check`.
+    if answer.code not in (0, 1, 124) and not answer.err.strip() and not as_json and words[:1] != ("check",):
         return f"exit {answer.code} without a word"
     if not as_json and (len(sentences) > 1 or sum(line.startswith("Hint: ") for line in lines) > 1):
         return "more than one sentence"
