@@ -21,10 +21,6 @@ class Brand:
         self._db = db
         self._before = resource.getrlimit(resource.RLIMIT_RTTIME)
 
-    def for_children(self) -> int:
-        """Give the number to which an interpreter adds the job that it runs; 0 where there is no room for one."""
-        return brand(1, self._db) - 1 if brand(1, self._db) and self._before[1] == resource.RLIM_INFINITY else 0
-
     def put_on(self, job: int) -> None:
         """Mark what is started from now on; ourselves as well, so take it off at once."""
         number = brand(job, self._db)

@@ -62,11 +62,7 @@ class Harness:
 
     def __init__(self) -> None:
         self.pid = getpid()
-        hands, _, brand = os.environ.pop("KIRIBI_HANDS", "0:0:0").split(":")
-        self.hands = int(hands) or getppid()
-        # With the job added: a soft limit that limits nothing, by which all that the job forks is known to be its.
-        self.brand = int(brand)
-        self.no_brand = resource.getrlimit(resource.RLIMIT_RTTIME)
+        self.hands = int(os.environ.pop("KIRIBI_HANDS", "0").partition(":")[0]) or getppid()
         _die_with_the_hands()
         self.jobs = socket.socket(fileno=_away(3))
         self.answers = _away(4)
@@ -146,10 +142,11 @@ class Harness:
         try:
             return self.turns.recv(1, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            if self.brand:
+                # As long as one job follows the other, each puts its own in the place of the last.
+                resource.setrlimit(resource.RLIMIT_RTTIME, self.plain_rttime)
             # Nobody has been told of the last answers; there may be no other occasion for long.
             self.ring()
-            if self.brand:
-                resource.setrlimit(resource.RLIMIT_RTTIME, self.no_brand)
         return self.turns.recv(1)
 
     def receive(self) -> Any:
@@ -200,8 +197,6 @@ class Harness:
         else:
             self.take_stdin()
         self.variables.set(shared, own)
-        if self.brand:
-            resource.setrlimit(resource.RLIMIT_RTTIME, (self.brand | job, self.no_brand[1]))
         began_at = int(clock() * 1000)
         if self.brand:
             resource.setrlimit(resource.RLIMIT_RTTIME, (self.brand + job, resource.RLIM_INFINITY))
@@ -211,8 +206,6 @@ class Harness:
         if getpid() != self.pid:
             # The job forked and its child came back here: it has nothing to answer.
             leave(0)
-        if self.brand:
-            resource.setrlimit(resource.RLIMIT_RTTIME, self.plain_rttime)
         self.flush()
         end = self.mark + b"%020d\n" % attempt
         self.write(self.out, end)

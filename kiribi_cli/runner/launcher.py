@@ -71,7 +71,7 @@ class Launcher:
         # Whether who is being heard has hung up.
         self.hung_up = 0
         self.brand = Brand(db)
-        self.hands_id = f"{os.getpid()}:{process.start_ticks(os.getpid())}:{self.brand.for_children()}"
+        self.hands_id = f"{os.getpid()}:{process.start_ticks(os.getpid())}"
         self.oom = process.OutOfMemory()
         self._catch_children()
         self.door = Door(self, wire_fd)

@@ -126,8 +126,7 @@ def _read_marks(process: Process) -> None:
             os.fsdecode(_variable(block, b"KIRIBI_DB")),
         )
         return
-    # What follows the second colon is for the interpreter itself.
-    process.hands = os.fsdecode(_variable(block, b"KIRIBI_HANDS")).rpartition(":")[0]
+    process.hands = os.fsdecode(_variable(block, b"KIRIBI_HANDS"))
     process.brand = brand_of(process.pid)
 
 

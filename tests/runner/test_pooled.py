@@ -24,7 +24,7 @@ def child(tmp_path):
     launch = prepare(rules, work, Place(dict(os.environ), sys.executable))
     base = Base(_fields(launch.base))
     null = os.open(os.devnull, os.O_RDWR)
-    one = start_child(base, str(Path(pooled.__file__).with_name("child.py")), null, f"{os.getpid()}:1:0")
+    one = start_child(base, str(Path(pooled.__file__).with_name("child.py")), null, f"{os.getpid()}:1")
     fields = ["", list(launch.argv), launch.env, launch.payload, launch.stdin, None, False]
     attempts = [Attempt(base, [number, number, *fields], str(tmp_path), str(tmp_path)) for number in (1, 2, 3)]
     one.give(attempts, str(tmp_path), os.devnull)
