@@ -171,6 +171,8 @@ ORDER = (
         ("turn.in_lane", "priority DESC, run_at, id", "priority DESC, run_at DESC, id DESC"),)),
     Plant("lanes are not ordered", "4: also among definitions", code=_instead(
         claim, "_rank", lambda real: lambda row: (0, *real(row)[1:]))),
+    Plant("one too many of a definition or queue", "7: concurrency holds", code=_instead(
+        claim, "_left", lambda real: lambda limit, *rest: real(None if limit is None else limit + 1, *rest))),
     Plant("a limit is in the way of all", "4: what cannot run now does not block others behind it", code=_instead(
         claim, "room", lambda real: lambda *args: _first_lane(real(*args)))),
 )  # fmt: skip
@@ -197,6 +199,8 @@ UNIQUE = (
         settle, "holder_of", _no_holder)),
     Plant("a period ends with the job", "6: a period lasts from enqueue, whatever becomes of the job", sql=(
         ("turn.settle", "unique_until IN ('pending', 'unfinished') THEN NULL", "1 THEN NULL"),)),
+    Plant("a reopened job has no key", "6: run again, it is unique again", sql=(
+        ("change.reopen", "unique_hold = :unique_hold", "unique_hold = NULL"),)),
     Plant("an edit takes a key that is held", "6: whoever changes the payload", code=_instead(
         change, "holder_of", _no_holder)),
     Plant("SQL deletes the holder", "6: by every door", schema=(
@@ -258,6 +262,9 @@ TOLD = (
             real(written, tally, it, *rest),
             it.outcome == "snoozed" and tally.add(it.claim.job, it.claim.queue, (), at=it.finished_at, durations_ms=(1,))))),
     Plant("due is not pending", "2: due counts as pending", sql=(("now.timed_all", "count(*) FILTER (WHERE run_at <= :now)", "0"),)),
+    Plant("a period is swept", "6: a period outlives its job", sql=(
+        ("sweep.of_status", "unique_hold IS NOT NULL AND CAST(unique_until AS INTEGER) > :now", "0"),
+        ("sweep.of_name", "unique_hold IS NOT NULL AND CAST(unique_until AS INTEGER) > :now", "0"))),
     Plant("the young are swept", "12: by age", code=_instead(
         sweep, "_is_old", lambda real: lambda keep, status, job, at, now: real(keep, status, job, at, now + 60_000))),
     Plant("attempts are left behind", "12: deleted with their job", sql=(("sweep.delete_attempts", "WHERE ", "WHERE 0 AND "),)),
