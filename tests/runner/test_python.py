@@ -161,6 +161,7 @@ def test_a_traceback_is_in_the_log_and_shows_the_job_only(bench, call):
     assert log == ended.stderr_tail
     assert log.startswith("Traceback (most recent call last):\n")
     assert log.endswith("ValueError: no good\n")
+    assert "harness.py" not in log
     assert "child.py" not in log
 
 
