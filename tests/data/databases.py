@@ -34,3 +34,11 @@ def put(version: int, folder: Path) -> Path:
 def version_of(path: Path) -> int:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def schema(version: int) -> str:
+    """Give the statements that make an empty database of a version."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript((DATA / f"v{version}" / "kiribi.sql").read_text("ascii"))
+        rows = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
+        return "".join(f"{sql};\n" for (sql,) in rows)

@@ -25,6 +25,7 @@ from kiribi_cli.store import connect
 from kiribi_cli.store.base import UniqueTaken
 from kiribi_cli.store.insert import insert_jobs
 from kiribi_cli.store.sqlite import SqliteStore
+from tests.data import databases
 from tests.store.hand import Hand, statuses
 
 JOBS = """
@@ -474,7 +475,7 @@ def test_a_store_of_todays_makes_the_view_and_one_of_the_first_version_gets_it(t
     Path(path).touch()
     old = connect.connect(path)
     old.execute("PRAGMA journal_mode=WAL").fetchall()
-    migrate.run_script(old, (Path(__file__).parent / "schema-v1.sql").read_text())
+    migrate.run_script(old, databases.schema(1))
     old.execute(f"PRAGMA application_id={connect.APPLICATION_ID}")
     old.execute("PRAGMA user_version=1")
     old.execute(

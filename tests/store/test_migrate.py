@@ -11,9 +11,10 @@ from kiribi_cli.store.database import Database
 from kiribi_cli.store.insert import insert_jobs
 from kiribi_cli.store.migrate import Step, plan
 from kiribi_cli.store.sqlite import SqliteStore
+from tests.data import databases
 from tests.store.hand import Hand, job
 
-FIRST = Path(__file__).parent / "schema-v1.sql"
+FIRST = databases.schema(1)
 STEPS = (Step(2, "add a note", "ALTER TABLE jobs ADD COLUMN note TEXT;\nCREATE INDEX notes ON jobs (note);"),)
 
 
@@ -35,7 +36,7 @@ def old(tmp_path):
     Path(path).touch()
     connection = connect.connect(path)
     connection.execute("PRAGMA journal_mode=WAL").fetchall()
-    migrate.run_script(connection, FIRST.read_text())
+    migrate.run_script(connection, FIRST)
     connection.execute(f"PRAGMA application_id={connect.APPLICATION_ID}")
     connection.execute("PRAGMA user_version=1")
     insert_jobs(connection, [job(), job()], 1)
@@ -46,7 +47,7 @@ def old(tmp_path):
 def test_the_first_schema_and_all_migrations_give_exactly_the_schema_of_today(tmp_path):
     today = (Path(migrate.__file__).parent / "sql" / "schema.sql").read_text()
 
-    assert from_script(FIRST.read_text(), *(step.script for step in migrate.steps())) == from_script(today)
+    assert from_script(FIRST, *(step.script for step in migrate.steps())) == from_script(today)
 
 
 def test_the_migrations_lead_from_the_first_version_to_this_one():
