@@ -80,7 +80,7 @@ def test_one_line_sets_up_and_passes_the_tests():
     line = SET_UP[1].text.strip()
 
     assert len(SET_UP) == 2
-    assert re.fullmatch(r"python3 -m venv \.venv && .* -m pytest", line)
+    assert re.fullmatch(r"python3 -m venv \.venv && .* -m pytest -n 3 --dist loadfile", line)
     assert "README.md" in (TREE / ".ci" / "run").read_text()
 
 
