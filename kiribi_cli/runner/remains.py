@@ -124,6 +124,11 @@ def bury(run_dir: str) -> None:
             continue
         for path in (*Path(run_dir).glob(f"hands-{one.pid}.*"), Path(run_dir) / f"null.{one.pid}"):
             path.unlink(missing_ok=True)
+    # Of hands that were killed before their brain had written them down, or after somebody had buried it.
+    for path in Path(run_dir).glob("hands-*.sock"):
+        pid = path.stem.partition("-")[2]
+        if not path.with_suffix(".json").exists() and pid.isdigit() and look(int(pid)) is None:
+            path.unlink(missing_ok=True)
 
 
 def _children_of(names: set[str]) -> list[Process]:

@@ -287,9 +287,10 @@ class Rescue:
         self._theirs = {attempt_id: its for attempt_id, its in self._theirs.items() if its is not hands}
 
     def close(self) -> None:
-        """Let go of adopted hands: what they run goes on, for the next worker."""
+        """Let go of adopted hands: what they run goes on, for the next worker. What is left of dead ones goes."""
         for hands in self.attached:
             hands.close()
+        bury(self._run_dir)
 
 
 def _greeting(hands: Hands) -> list[Report]:

@@ -156,6 +156,19 @@ def test_an_innocent_that_got_the_number_of_hands_is_left_alone(tmp_path, what):
     assert bool(kept(str(tmp_path))) is (what == "namespace")
 
 
+def test_a_socket_of_hands_that_nobody_had_written_down_goes_when_they_are_gone(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    lives = subprocess.Popen(["sleep", "60"])
+    for pid in (gone.pid, lives.pid):
+        (tmp_path / f"hands-{pid}.sock").touch()
+    bury(str(tmp_path))
+    lives.kill()
+    lives.wait()
+
+    assert [path.name for path in tmp_path.iterdir()] == [f"hands-{lives.pid}.sock"]
+
+
 def test_a_group_that_was_seen_long_ago_is_not_signalled_its_number_may_be_an_innocents():
     innocent, known = (subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2))
     groups = {innocent.pid: monotonic() - 1, known.pid: monotonic()}
