@@ -144,12 +144,15 @@ class Harness:
         try:
             return self.turns.recv(1, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            if self.brand:
-                # As long as one job follows the other, each puts its own in the place of the last.
-                resource.setrlimit(resource.RLIMIT_RTTIME, self.plain_rttime)
+            # As long as one job follows the other, each puts its own in the place of the last.
+            self.take_off_brand()
             # Nobody has been told of the last answers; there may be no other occasion for long.
             self.ring()
         return self.turns.recv(1)
+
+    def take_off_brand(self) -> None:
+        if self.brand:
+            resource.setrlimit(resource.RLIMIT_RTTIME, self.plain_rttime)
 
     def receive(self) -> Any:
         packet = self.jobs.recv(PACKET)
@@ -217,6 +220,8 @@ class Harness:
             self.unseen += took
             self.answer(b"[%d,%d,%r,%r]\n" % (attempt, began_at, began, took))
             return took
+        # It may be tried again at once: by then we must not look like what it has left.
+        self.take_off_brand()
         words = [attempt, began_at, began, took, outcome, result, note, self.usage(took)]
         self.answer(ASCII(words).encode("ascii") + b"\n")
         return took
