@@ -74,6 +74,15 @@ class Kiribi:
         assert process.poll() is None, f"the worker ended at once with {process.returncode}"
         return process
 
+    def drain(self) -> None:
+        """Work until every job has ended; what is tried again may be due in a moment only."""
+
+        def nothing_is_left() -> bool:
+            self.ok("worker", "--drain", "-s")
+            return self.ok("ls", "--status", "active", "--count") == "0"
+
+        eventually(nothing_is_left)
+
     def status(self, job: object) -> str:
         """Say the status of a job."""
         return str(self.json("show", job)["status"])

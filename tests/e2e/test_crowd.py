@@ -236,8 +236,10 @@ class Crowd:
 
 
 def _is_legal(who: str, code: int) -> bool:
-    # Two people act on the same jobs; nobody else has a reason to be refused.
-    return code in LEGAL if who.startswith(("person", "meddler")) else code == 0
+    # Two people act on the same jobs, and remove some that others look at; nobody else has a reason to be refused.
+    if who.startswith(("person", "meddler")):
+        return code in LEGAL
+    return code in (0, 3) if who.startswith("looker") else code == 0
 
 
 @pytest.fixture(params=["fixed", "old"])

@@ -182,7 +182,7 @@ def test_what_was_to_be_adopted_is_lost_with_its_hands_and_runs_again(kiribi, ev
     worker.wait()
     for at in (500, 1000):
         (kiribi.folder / f"go-{at}").touch()
-    kiribi.ok("worker", "--drain")
+    kiribi.drain()
 
     attempts = kiribi.json("show", 1)["attempt_list"]
     assert [(attempt["outcome"], attempt["exit_code"]) for attempt in attempts] == [
@@ -254,7 +254,7 @@ def test_a_callable_of_which_only_its_stopped_hands_know_is_gone_before_it_runs_
     kiribi.define('[jobs.Hidden]\npython = "hidden:work"\nbackoff = "1ms"\nkill_after = "300ms"\n')
     kiribi.ok("enqueue", "Hidden")
     assert kiribi.start("worker").wait(30) == -signal.SIGKILL
-    kiribi.ok("worker", "--drain")
+    kiribi.drain()
 
     assert outcomes(kiribi, 1) == ["worker_lost", "completed"]
     assert not (kiribi.folder / "overlap").exists()
@@ -268,7 +268,7 @@ def test_what_stopped_hands_were_told_to_run_by_a_brain_that_is_dead_never_begin
     eventually(lambda: kiribi.status(1) == "running")
     kill(worker.pid)
     worker.wait()
-    kiribi.ok("worker", "--drain")
+    kiribi.drain()
 
     assert outcomes(kiribi, 1)[-1] == "completed"
     assert (kiribi.folder / "began").read_text() == "2\n"
@@ -294,7 +294,7 @@ kill_after = "100ms"
         worker = kiribi.start("worker")
         eventually(lambda worker=worker: worker.poll() is not None or kiribi.status(1) == "failed")
     if victim != "hands":
-        kiribi.ok("worker", "--drain")
+        kiribi.drain()
 
     assert kiribi.status(1) == "failed"
     assert outcomes(kiribi, 1) == ["worker_lost", "worker_lost"]

@@ -33,7 +33,7 @@ def test_jobs_survive_a_worker_that_is_killed_again_and_again_at_each_write_of_i
             kiribi.ok("enqueue", "Told")
         while killed(kiribi, tmp_path, call, nth):
             nth += step
-        kiribi.ok("worker", "--drain", "-s")
+        kiribi.drain()
         kills[call] = (nth - 1) // step
     store = SqliteStore.open(kiribi.folder / ".kiribi" / "kiribi.db", create=False)
     jobs = sorted(store.find(Filter(), now=1), key=lambda job: job.id)
