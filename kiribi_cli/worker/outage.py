@@ -9,6 +9,8 @@ from kiribi_cli.worker.journal import Journal
 STORE_PATIENCE = 1.0
 # How long one of a worker's transactions waits for other writers: its loop has signals to hear, and jobs to stop.
 WRITER_PATIENCE = 1.0
+# In a crowd of writers a worker's turn may take seconds to come: that is no trouble yet.
+CROWD_S = 5.0
 
 
 class Outage:
@@ -32,6 +34,8 @@ class Outage:
             self._since = clock.monotonic()
         # Said again only when it is another trouble; whoever writes meanwhile is another each time.
         said = error.message.partition(": ")[0]
+        if said.endswith(" is busy") and clock.monotonic() - self._since < CROWD_S:
+            return
         if said != self._said:
             self._said = said
             self._journal.say(clock.now_ms(), f"trying again until it works: {error.message}")
@@ -40,6 +44,7 @@ class Outage:
         """Note that something was written."""
         if self._since is None:
             return
-        lasted = took(round((clock.monotonic() - self._since) * 1000))
-        self._journal.say(clock.now_ms(), f"the database can be written again, after {lasted}")
+        if self._said:
+            lasted = took(round((clock.monotonic() - self._since) * 1000))
+            self._journal.say(clock.now_ms(), f"the database can be written again, after {lasted}")
         self._since, self._said = None, ""

@@ -208,6 +208,7 @@ def test_a_database_locked_for_too_long_is_told_from_a_broken_one(one_job):
 def test_a_worker_whose_database_was_deleted_stops_and_says_so(one_job, eventually):
     with (one_job.folder / "said").open("wb") as said:
         worker = one_job.worker(stderr=said)
+    eventually(lambda: one_job.status(1) == "completed")
     shell(one_job, "rm -r .kiribi")
     one_job("enqueue", "Any")
 

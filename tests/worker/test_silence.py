@@ -182,7 +182,7 @@ def test_a_looker_that_could_not_write_itself_begins_counting_anew(yard, pair, t
     writer = driver.connect(yard.store.path, isolation_level=None)
     time.passes(6, looker)
     writer.execute("BEGIN IMMEDIATE")
-    time.passes(4, looker)
+    time.passes(6, looker)
     writer.execute("ROLLBACK")
     time.passes(6, looker)
 
