@@ -130,26 +130,15 @@ def test_a_taken_key_is_waited_for(kiribi, eventually):
     assert (holder.wait(), waiter.returncode, out) == (0, 0, b"at last\n")
 
 
-def test_a_signal_is_passed_on_and_ends_the_job_as_cancelled(kiribi, eventually):
-    run = kiribi.start(
-        "run", "--", "sh", "-c", "trap 'echo heard > heard; exit 0' TERM; touch up; while :; do sleep 0.01; done"
-    )
+# HUP: its terminal is closed, as for any command in it.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_passed_on_and_ends_the_job_as_cancelled(kiribi, eventually, number):
+    listener = f"trap 'touch heard; exit 0' {int(number)}; touch up; while :; do sleep 0.01; done"
+    run = kiribi.start("run", "--", "sh", "-c", listener)
     eventually((kiribi.folder / "up").exists)
-    run.send_signal(signal.SIGTERM)
+    run.send_signal(number)
 
-    assert run.wait() == 128 + signal.SIGTERM
-    assert (kiribi.folder / "heard").exists()
-    assert _last(kiribi)["status"] == "cancelled"
-
-
-def test_a_terminal_that_closes_ends_the_job_as_it_ends_any_command(kiribi, eventually):
-    run = kiribi.start(
-        "run", "--", "sh", "-c", "trap 'touch heard; exit 0' HUP; touch up; while :; do sleep 0.01; done"
-    )
-    eventually((kiribi.folder / "up").exists)
-    run.send_signal(signal.SIGHUP)
-
-    assert run.wait() == 128 + signal.SIGHUP
+    assert run.wait() == 128 + number
     assert (kiribi.folder / "heard").exists()
     assert _last(kiribi)["status"] == "cancelled"
 
