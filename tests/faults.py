@@ -1,7 +1,9 @@
-"""Faults for tests to inject: system calls that fail, wait or kill, and a disk that can be filled to the last block."""
+"""Faults for tests to inject: system calls that fail, wait or kill, a full disk, and a wall clock that is set."""
 
 import contextlib
 import os
+import struct
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -48,6 +50,28 @@ class SmallDisk:
 
     def empty(self) -> None:
         self.ballast.unlink()
+
+
+class WallClock:
+    """A wall clock that can be set while programs run by it; their monotonic clock and their sleeps go on undisturbed.
+
+    Works by preloading a library (libfaketime will not do: with it, no `time.sleep` of Python works), so only in what
+    is started with `environment`. Jobs get an environment of their own, and see the real time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._shift = folder / "shift"
+        self.set(0)
+        library = folder / "wall.so"
+        source = Path(__file__).parent / "wall.c"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source], check=True)
+        self.environment = {"LD_PRELOAD": str(library), "WALL_CLOCK_SHIFT": str(self._shift)}
+
+    def set(self, days: float) -> None:
+        """Set it so many days before (-) or after the real time."""
+        # Never cut: programs have it in their memory.
+        with self._shift.open("r+b" if self._shift.exists() else "w+b", buffering=0) as file:
+            file.write(struct.pack("=q", round(days * 86_400)))
 
 
 @contextlib.contextmanager
