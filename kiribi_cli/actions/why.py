@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiribi_cli.core.instant import clock_text, rfc3339_or_none
 from kiribi_cli.core.job import Attempt, Job, Status
+from kiribi_cli.core.records import replace
 from kiribi_cli.core.why import Answer, Facts, Serving, why
 from kiribi_cli.store.base import Store, Worker
 from kiribi_cli.store.liveness import LEASE_MS
@@ -37,9 +38,17 @@ def explain(
     """Why it does not run yet, or what became of it."""
     silent_ms = _silent_ms(store, job, now) if job.status is Status.RUNNING else None
     facts = Facts(job, now, at, attempts=tuple(attempts), said_by=_said_by(store, job), silent_ms=silent_ms)
+    if job.status is Status.BLOCKED:
+        return why(replace(facts, waits_for=_in_the_way(store, job)))
     if job.status is not Status.PENDING:
         return why(facts)
     return why(_of_pending(store, facts, known, problem))
+
+
+def _in_the_way(store: Store, job: Job) -> tuple[Job, ...]:
+    if job.schedule is None:
+        return ()
+    return tuple(sorted((one for one in store.running() if one.schedule == job.schedule), key=lambda one: one.id))
 
 
 def _silent_ms(store: Store, job: Job, now: int) -> int | None:

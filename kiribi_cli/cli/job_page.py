@@ -63,10 +63,8 @@ def _head(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
         f"{view['attempts']} of {view['max_attempts']} attempts        "
         + out.shown(f"queue {view['queue']} · priority {view['priority']} · tags {tags}")
     )
-    origin = view["origin"]
     when = f"{clock(view['created_at'], now, at.zone)}  {ago(view['created_at'], now)}"
-    by = f"by {origin['by']} ({origin['kind']})" if origin["by"] else f"by {origin['kind']}"
-    created = f"{when}   {by}"
+    created = f"{when}   {_by(view, clock(view['scheduled_for'], now, at.zone) if view['scheduled_for'] else None)}"
     yield _line("Created", out.shown(created))
     if view["finished_at"]:
         ran = f"waited {how_long(view['wait_ms'])} · ran {how_long(view['total_ms'])} in all"
@@ -81,6 +79,13 @@ def _head(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:
             yield _line(title, out.shown(compact(view[name])))
     if view["unique_key"]:
         yield _line("Unique", out.shown(view["unique_key"]))
+
+
+def _by(view: dict[str, Any], planned: str | None) -> str:
+    origin = view["origin"]
+    if view["schedule"] and origin["kind"] == "schedule":
+        return f"by schedule {view['schedule']}" + (f", planned for {planned}" if planned else "")
+    return f"by {origin['by']} ({origin['kind']})" if origin["by"] else f"by {origin['kind']}"
 
 
 def _attempts(at: Here, view: dict[str, Any], now: int) -> Iterator[str]:

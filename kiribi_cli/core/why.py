@@ -66,6 +66,8 @@ class Facts:
     job_runs: tuple[int, ...] = ()
     workers: tuple[Serving, ...] = ()
     ahead: int = 0
+    # For a blocked job: what is known to be in its way.
+    waits_for: tuple[Job, ...] = ()
     # How long ago the worker of a running job last showed that it lives; None: within its time, or nobody can tell.
     silent_ms: int | None = None
     min_free: int = 100_000_000
@@ -81,7 +83,7 @@ def why(facts: Facts) -> Answer:
         case Status.RETRYING:
             return _retrying(facts)
         case Status.BLOCKED:
-            return Answer("waiting_for", "waits for another job", facts.job.created_at)
+            return _blocked(facts)
         case Status.PENDING:
             return _pending(facts)
         case Status.COMPLETED:
@@ -94,6 +96,19 @@ def why(facts: Facts) -> Answer:
             return Answer(
                 "dependency", _message(facts.job, "a job it waits for made it impossible"), facts.job.finished_at
             )
+
+
+def _blocked(facts: Facts) -> Answer:
+    job = facts.job
+    details = {"jobs": [one.id for one in facts.waits_for], "schedule": job.schedule}
+    if not facts.waits_for:
+        whose = f" of schedule {job.schedule}" if job.schedule is not None else ""
+        return Answer("waiting_for", f"waits for another job{whose}", job.created_at, details=details)
+    first, others = facts.waits_for[0], len(facts.waits_for) - 1
+    message = f"waits for job {first.id} ({first.job}), which is {first.status}"
+    if others:
+        message += f", and {others} {'other' if others == 1 else 'others'}"
+    return Answer("waiting_for", message, job.created_at, details=details)
 
 
 def _running(facts: Facts) -> Answer:

@@ -94,3 +94,17 @@ def test_a_snoozed_job_says_that_it_asked_for_it():
     answer = why(replace(CLEAR, job=job, attempts=(replace(ATTEMPT, outcome="snoozed"),)))
 
     assert (answer.code, answer.until) == ("snoozed", 12_000)
+
+
+def test_a_blocked_job_names_what_it_waits_for():
+    blocked = replace(CLEAR, job=replace(JOB, status=Status.BLOCKED, schedule="nightly"))
+    running = replace(JOB, id=41, job="Report", status=Status.RUNNING)
+    waiting = replace(JOB, id=40, job="Report", status=Status.RETRYING)
+
+    one, two, none = (why(replace(blocked, waits_for=jobs)) for jobs in ((running,), (waiting, running), ()))
+
+    assert [answer.code for answer in (one, two, none)] == ["waiting_for"] * 3
+    assert one.message == "waits for job 41 (Report), which is running"
+    assert two.message == "waits for job 40 (Report), which is retrying, and 1 other"
+    assert two.details == {"jobs": [40, 41], "schedule": "nightly"}
+    assert none.message == "waits for another job of schedule nightly"
